@@ -1,0 +1,70 @@
+"""Every exception the bridge raises, and what the loop does about each.
+
+BridgeError                      one line that says what is wrong, where, and what to do
+├── SettingsError                the user's settings; exit code 2, nothing was started
+├── LedgerError                  the ledger file; exit code 3, nothing was lost
+└── LettaError                   Letta's API
+    ├── LettaUnavailable         may pass by itself: the sweep ends, the next one tries again
+    ├── LettaRefused             a key or a permission: tried again, and said loudly
+    ├── LettaNotFound            one record is gone: that record is closed, the sweep goes on
+    └── LettaMisbehaved          an answer that cannot be right: the part it touches waits
+        └── CursorIgnored        a page that does not follow its cursor
+
+What a backend answers is not an exception but a value: see `bridge.export.answers`.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """One line for a person: what is wrong, where, and what to do.
+
+    Attributes:
+        exit_code: what the process exits with when nothing handles the error.
+    """
+
+    exit_code = 1
+
+
+class SettingsError(BridgeError):
+    """A setting that cannot be used; raised before anything is started."""
+
+    exit_code = 2
+
+
+class LedgerError(BridgeError):
+    """The ledger cannot be opened, read or written; what it holds is left as it is."""
+
+    exit_code = 3
+
+
+class LettaError(BridgeError):
+    """Anything wrong with an exchange with Letta's API."""
+
+
+class LettaUnavailable(LettaError):
+    """No answer, a time-out, 408, 429 or 5xx: it may pass by itself.
+
+    Attributes:
+        retry_after: seconds that the server asked to wait, or None when it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LettaRefused(LettaError):
+    """401 or 403: the key is missing, wrong, or not allowed to read this."""
+
+
+class LettaNotFound(LettaError):
+    """404 for one record: it was deleted, or is not visible yet."""
+
+
+class LettaMisbehaved(LettaError):
+    """An answer that is not what the API promises: another status, no JSON, a record of the wrong shape."""
+
+
+class CursorIgnored(LettaMisbehaved):
+    """A page that does not continue where its cursor stands, in either dialect of cursors."""

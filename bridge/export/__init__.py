@@ -1,0 +1,1 @@
+"""Send: OTLP over HTTP and gRPC, with the backend's answer read to the letter."""

@@ -1,0 +1,61 @@
+"""What the bridge remembers of a run between two visits.
+
+Times are seconds since the Unix epoch by the bridge's clock, except where the name ends in `_ns`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Phase(StrEnum):
+    """Where a run stands in the ledger."""
+
+    OPEN = "open"  # visited until it is over and drained
+    DORMANT = "dormant"  # its span is sent, but the server still lists it as active: woken when that ends
+    CLOSED = "closed"  # a tombstone, kept as long as the run can still come up in a listing
+
+
+class Sums(BaseModel):
+    """Totals over the steps sent so far: the server's own stop counting at 50 steps."""
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: int = 0
+    failed_steps: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    error_type: str | None = None  # of the last step that failed, was cancelled or abandoned
+
+
+class FollowedRun(BaseModel):
+    """One run and how far it has been delivered."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    agent_id: str | None = None
+    created_ns: int
+    phase: Phase = Phase.OPEN
+    status: str | None = None
+    stop_reason: str | None = None
+    first_seen: float
+    last_news: float
+    last_visit: float = 0.0
+    next_visit: float = 0.0
+    over_since: float | None = None
+    cursor: str | None = None  # every step up to this one is delivered
+    sent: tuple[str, ...] = ()  # steps past the cursor that are delivered too
+    waiting: dict[str, float] = {}  # steps that are final or orphaned but not settled → since when
+    seen: str = ""  # what the last visit saw, to tell news from none
+    message_cursor: str | None = None  # messages up to this one belong to delivered steps
+    tools_sent: tuple[str, ...] = ()  # tool calls of earlier runs' steps whose returns came with this run
+    trace_id: str | None = None  # 32 hex digits, fixed by the first span sent
+    fence_ns: int = 0  # no step still to come may start before this
+    sums: Sums = Sums()

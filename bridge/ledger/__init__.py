@@ -1,0 +1,1 @@
+"""Commit: what is known to be delivered, and the metric totals that go with it."""

@@ -1,0 +1,182 @@
+"""The protocol of a ledger, and the data that go in and out.
+
+A ledger belongs to one stream: one Letta server (and project) towards one destination. What the stream has
+delivered and what it has counted change in one transaction, after the backend's yes (`commit`). Before a batch is
+sent, its exact bytes are put aside (`prepare`), so that what a crash interrupts is sent again byte for byte even
+when Letta's rows have changed since.
+
+Every method raises LedgerError, with one line for a person, when the storage fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from bridge.follow.state import FollowedRun
+from bridge.map.telemetry import AttributeValue
+
+SeriesKey = tuple[str, tuple[tuple[str, AttributeValue], ...]]  # instrument, attributes sorted by name
+
+
+class Total(BaseModel):
+    """A cumulative total: of a counter only `sum` has a meaning, of a histogram all three.
+
+    Attributes:
+        sum: an int where the instrument counts whole things, and then exact.
+        count: number of observations.
+        buckets: observations per bucket, one more than the instrument has bounds; empty for a counter.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sum: int | float = 0
+    count: int = 0
+    buckets: tuple[int, ...] = ()
+
+
+class DeadLetter(BaseModel):
+    """Something that can never be delivered, kept with the reason.
+
+    Attributes:
+        kind: `span`, `spans` (some of these were rejected, the backend does not say which), `step`, `run` or
+            `message` (a record of Letta's that could not be read).
+        source: what it is of: a span, step or run id, or the request it came from.
+        reason: why, in the words of whoever refused it.
+        payload: the serialised ExportTraceServiceRequest, or the JSON text as Letta sent it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    source: str
+    reason: str
+    payload: bytes
+
+
+class Plan(BaseModel):
+    """What becomes true once a batch is delivered.
+
+    Attributes:
+        runs: the runs as they are to be remembered.
+        totals: what to add, by series.
+        dead_letters: records that could not be read, met on the way.
+        steps_watermark: how far the global step list has been read, seconds since the epoch; None: unchanged.
+        loose_steps: ids of delivered steps without a run, added to those known → when (seconds).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: tuple[FollowedRun, ...] = ()
+    totals: tuple[tuple[str, tuple[tuple[str, AttributeValue], ...], Total], ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+    steps_watermark: float | None = None
+    loose_steps: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Spans on their way, and what becomes true when they have arrived.
+
+    Attributes:
+        payloads: serialised ExportTraceServiceRequests, each within the limits of one request; may be empty.
+        spans: how many spans they hold together.
+        plan: what `commit` makes true.
+    """
+
+    payloads: tuple[bytes, ...]
+    spans: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRuns:
+    """The gauges of the open runs: how many by status, the oldest one's created_at (ns since the epoch)."""
+
+    by_status: Mapping[str, int]
+    oldest_created_ns: int | None
+    awaiting_approval: int
+
+
+class Ledger(Protocol):
+    """Where one stream stands."""
+
+    async def start_ns(self) -> int:
+        """When the stream's totals began to count, nanoseconds since the epoch."""
+        ...
+
+    async def watermark(self) -> int | None:
+        """created_at of the newest run up to which every run is known, ns since the epoch; None at first."""
+        ...
+
+    async def discover(
+        self, runs: Sequence[FollowedRun], *, watermark_ns: int | None = None, forget_before_ns: int | None = None
+    ) -> int:
+        """Enter the runs that are not known yet, advance the watermark, forget tombstones older than the second.
+
+        Returns how many runs were new.
+        """
+        ...
+
+    async def active(self) -> Sequence[tuple[str, int]]:
+        """(id, created_ns) of every open or dormant run that was active when last seen."""
+        ...
+
+    async def wake(self, ids: Collection[str], *, now: float) -> None:
+        """Make open and dormant runs due now; others are left alone."""
+        ...
+
+    async def due(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
+        """Open runs whose next visit has come, the longest unvisited first."""
+        ...
+
+    async def run(self, run_id: str) -> FollowedRun | None:
+        """One run in whatever phase, or None."""
+        ...
+
+    async def remember(self, runs: Sequence[FollowedRun]) -> None:
+        """Store what was observed of runs where nothing had to be sent."""
+        ...
+
+    async def steps_watermark(self) -> float | None:
+        """How far the global step list has been read, seconds since the epoch; None at first."""
+        ...
+
+    async def loose_steps(self) -> Collection[str]:
+        """Ids of the steps without a run delivered lately: no older than the list's overlap."""
+        ...
+
+    async def prepare(self, batch: Batch) -> None:
+        """Put a batch aside, byte for byte, before it is sent. One at a time."""
+        ...
+
+    async def in_flight(self) -> Batch | None:
+        """The batch that was put aside and not committed: what a crash interrupted."""
+        ...
+
+    async def commit(self, batch: Batch, dead_letters: Sequence[DeadLetter] = ()) -> None:
+        """In one transaction: make the batch's plan true, keep the dead letters, clear what was put aside."""
+        ...
+
+    async def totals(self) -> Mapping[SeriesKey, Total]:
+        """Every series of the stream."""
+        ...
+
+    async def open_runs(self) -> OpenRuns:
+        """The gauges."""
+        ...
+
+    async def dead_letter_count(self) -> int:
+        """How many dead letters are kept."""
+        ...
+
+    async def size_bytes(self) -> int:
+        """What the ledger takes on disk."""
+        ...
+
+    async def close(self) -> None:
+        """Close the storage."""
+        ...

@@ -1,0 +1,81 @@
+"""What the mapping makes: spans and measurements as plain data, ready to be encoded.
+
+Trace ids are 16 bytes, span ids 8, times nanoseconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+AttributeValue = str | bool | int | float | tuple[str, ...]
+Attributes = Mapping[str, AttributeValue]
+
+
+class SpanKind(IntEnum):
+    """The OTLP numbers of the two kinds in use."""
+
+    INTERNAL = 1
+    CLIENT = 3
+
+
+class StatusCode(IntEnum):
+    """The OTLP numbers of a span's status."""
+
+    UNSET = 0
+    OK = 1
+    ERROR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at one moment within a span."""
+
+    name: str
+    time_ns: int
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A pointer to a span of this or another trace."""
+
+    trace_id: bytes
+    span_id: bytes
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One finished span; `parent_id` is empty for a root."""
+
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes
+    name: str
+    kind: SpanKind
+    start_ns: int
+    end_ns: int
+    attributes: Attributes
+    status: StatusCode = StatusCode.UNSET
+    status_message: str = ""
+    events: tuple[Event, ...] = ()
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One value for one instrument of `bridge.map.instruments`: added to a counter, observed by a histogram."""
+
+    instrument: str
+    attributes: tuple[tuple[str, AttributeValue], ...]  # sorted by name, so that equal sets are equal
+    value: float  # an int where the instrument counts
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """All that one step or one run becomes."""
+
+    spans: tuple[Span, ...] = ()
+    measurements: tuple[Measurement, ...] = ()

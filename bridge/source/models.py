@@ -1,0 +1,179 @@
+"""Letta's records, taken as they come.
+
+Three published schemas of Step differ from each other and from what a real 0.16.8 server sends, so every
+field but the id may be missing or null, an unknown enum value is text like any other, and a field never seen
+before is kept aside in `model_extra` for `unknown_fields` to report. Times with no zone are UTC (`completed_at`
+of a run has none).
+
+Sources: the API pages for Step, and the answers of a real 0.16.8 server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
+
+
+def _utc(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _text(value: object) -> object:
+    """A status or a reason of a type never seen stays readable instead of costing the whole record."""
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+Timestamp = Annotated[datetime, AfterValidator(_utc)]
+Text = Annotated[str, BeforeValidator(_text)]
+Details = Mapping[str, Any]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, with unknown fields kept aside."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    id: str
+
+
+class Run(Record):
+    """One request to an agent, as GET /v1/runs/ and GET /v1/runs/{id} show it."""
+
+    status: Text | None = None
+    stop_reason: Text | None = None
+    created_at: Timestamp | None = None
+    completed_at: Timestamp | None = None
+    agent_id: str | None = None
+    conversation_id: str | None = None
+    base_template_id: str | None = None
+    background: bool | None = None
+    metadata: Details | None = None
+    request_config: Details | None = None
+    callback_url: str | None = None
+    callback_sent_at: Timestamp | None = None
+    callback_status_code: int | None = None
+    callback_error: str | None = None
+    ttft_ns: int | None = None
+    total_duration_ns: int | None = None  # filled in the list only
+
+
+class Step(Record):
+    """One turn of an agent's loop: one LLM request and the tools it called. It carries no time of its own."""
+
+    origin: Text | None = None
+    organization_id: str | None = None
+    provider_id: str | None = None
+    run_id: str | None = None
+    agent_id: str | None = None
+    provider_name: Text | None = None
+    provider_category: Text | None = None
+    model: str | None = None
+    model_handle: str | None = None
+    model_endpoint: str | None = None
+    context_window_limit: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    completion_tokens_details: Details | None = None
+    prompt_tokens_details: Details | None = None
+    stop_reason: Text | None = None
+    tags: tuple[str, ...] | None = None
+    tid: str | None = None
+    trace_id: str | None = None
+    request_id: str | None = None
+    messages: list[Any] | None = None  # deprecated and always empty: left unmodelled
+    feedback: Text | None = None
+    project_id: str | None = None
+    error_type: Text | None = None
+    error_data: Details | None = None
+    status: Text | None = None
+
+
+class StepMetrics(Record):
+    """GET /v1/steps/{id}/metrics: measured lengths in nanoseconds; the `*_start_ns` are null on 0.16.8."""
+
+    organization_id: str | None = None
+    provider_id: str | None = None
+    run_id: str | None = None
+    agent_id: str | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    step_start_ns: int | None = None
+    step_ns: int | None = None
+    llm_request_start_ns: int | None = None
+    llm_request_ns: int | None = None
+    tool_execution_ns: int | None = None  # the longest of the step's parallel tools
+
+
+class RunMetrics(Record):
+    """GET /v1/runs/{id}/metrics: the run's start (nanoseconds since the epoch) and its length."""
+
+    organization_id: str | None = None
+    agent_id: str | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    run_start_ns: int | None = None
+    run_ns: int | None = None
+    num_steps: int | None = None
+    tools_used: tuple[str, ...] | None = None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ToolCall(_Part):
+    """A call the model asked for."""
+
+    name: str | None = None
+    arguments: str | None = None
+    tool_call_id: str | None = None
+
+
+class ToolReturn(_Part):
+    """What one call came back with; `status` is this call's own, unlike the message's top-level one."""
+
+    status: Text | None = None
+    tool_call_id: str | None = None
+
+
+class Message(_Part):
+    """One message of a run: of its content only what names and times the tools.
+
+    One id can come twice (reasoning and tool call). `date` is exact to the second. `step_id` may name a step of
+    an earlier run (a tool that waited for approval) or be null (the approval itself).
+    """
+
+    id: str
+    message_type: Text | None = None
+    date: Timestamp | None = None
+    step_id: str | None = None
+    run_id: str | None = None
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] | None = None
+    tool_returns: tuple[ToolReturn, ...] | None = None
+
+
+class Agent(_Part):
+    """Of an agent, its name."""
+
+    id: str
+    name: str | None = None
+
+
+RUNS = TypeAdapter(list[Run])
+STEPS = TypeAdapter(list[Step])
+MESSAGES = TypeAdapter(list[Message])
+
+
+def unknown_fields(records: Iterable[Record]) -> set[str]:
+    """Names of the fields that Letta sent and the models do not know, as `Step.name`."""
+    return {f"{type(record).__name__}.{name}" for record in records for name in record.model_extra or ()}
