@@ -47,11 +47,13 @@ class LettaUnavailable(LettaError):
 
     Attributes:
         retry_after: seconds that the server asked to wait, or None when it did not say.
+        status: the HTTP status, or None when there was no answer at all.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 class LettaRefused(LettaError):

@@ -50,7 +50,9 @@ class Reading:
     Attributes:
         run: the run's row, read before its steps.
         steps: the steps after the cursor, oldest first; one page.
+        order: ids of everything on that page, steps that could not be read included.
         more: whether the server has further steps after this page.
+        measured: whether lengths were asked for at all in this visit.
         messages: the run's messages after the message cursor, oldest first, of all steps.
         step_metrics: by step id; a step is missing where the budget did not reach or the row is not there yet.
         run_metrics: None where not read.
@@ -63,7 +65,9 @@ class Reading:
     run: Run
     steps: tuple[Step, ...]
     at: float
+    order: tuple[str, ...] = ()
     more: bool = False
+    measured: bool = True
     messages: tuple[Message, ...] = ()
     step_metrics: Mapping[str, StepMetrics] = field(default_factory=dict)
     run_metrics: RunMetrics | None = None

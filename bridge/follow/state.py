@@ -59,3 +59,4 @@ class FollowedRun(BaseModel):
     trace_id: str | None = None  # 32 hex digits, fixed by the first span sent
     fence_ns: int = 0  # no step still to come may start before this
     sums: Sums = Sums()
+    span_sent: bool = False  # the run's own span is delivered; a dormant run that wakes does not send it again

@@ -44,7 +44,7 @@ class Run(Record):
 
     status: Text | None = None
     stop_reason: Text | None = None
-    created_at: Timestamp | None = None
+    created_at: Timestamp  # a run without it has no place in the list: it goes to the dead letters
     completed_at: Timestamp | None = None
     agent_id: str | None = None
     conversation_id: str | None = None
@@ -145,6 +145,14 @@ class ToolReturn(_Part):
     tool_call_id: str | None = None
 
 
+class Approval(_Part):
+    """The answer to one call that waited: a yes or a no (`approval`), or what a client-side tool gave (`tool`)."""
+
+    type: Text | None = None
+    tool_call_id: str | None = None
+    approve: bool | None = None
+
+
 class Message(_Part):
     """One message of a run: of its content only what names and times the tools.
 
@@ -160,6 +168,7 @@ class Message(_Part):
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
     tool_returns: tuple[ToolReturn, ...] | None = None
+    approvals: tuple[Approval, ...] | None = None
 
 
 class Agent(_Part):
@@ -167,6 +176,12 @@ class Agent(_Part):
 
     id: str
     name: str | None = None
+
+
+class Health(_Part):
+    """GET /v1/health/: `ok` even while the server's database is down (0.16.8), so only the version is of use."""
+
+    version: str | None = None
 
 
 RUNS = TypeAdapter(list[Run])

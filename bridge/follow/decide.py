@@ -1,0 +1,239 @@
+"""The rules of when a step may be sent and when a run is over. Pure: a state and a reading in, a decision out.
+
+Final is not settled: messages, lengths and the stop reason arrive up to seconds after the status, and a terminal
+run changes its mind (cancelled, then completed). So a step waits for what belongs to it, at most `settle`; a run
+is closed `settle` after it was first seen over; a step that its run's end left pending waits `abandon_after`.
+All facts about the server are of Letta 0.16.8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.follow.reading import Closing, Decision, Outcome, Reading, SettledStep
+from bridge.follow.state import FollowedRun, Phase
+from bridge.source.models import Run, Step
+
+ACTIVE: Final = frozenset({"created", "running"})
+_TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+_QUIET_SHARE: Final = 0.1  # a run without news for 100 s is looked at every 10 s
+_NEXT_SWEEP: Final = 0.1  # seconds: soon, but not again in the sweep that is under way
+_AT_ONCE: Final = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The user's patience, in seconds.
+
+    Attributes:
+        settle: the longest wait for what belongs to a final step or run.
+        abandon_after: grace for a pending step of a run that is over.
+        stale_after: how long an open run may go without news.
+    """
+
+    settle: float
+    abandon_after: float
+    stale_after: float
+
+
+def is_over(run: Run) -> bool:
+    """Whether the run's own row says that it ended."""
+    return run.status in _TERMINAL or (run.status not in ACTIVE and run.completed_at is not None)
+
+
+def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
+    """What to send of the run now, and what to remember of it.
+
+    Args:
+        followed: what was remembered since the last visit.
+        reading: what this visit saw.
+        policy: the user's patience.
+    """
+    over_since = _over_since(followed, reading)
+    seen = _fingerprint(reading)
+    view = _View(followed, reading, policy, over_since, changed=seen != followed.seen)
+    verdicts = {step.id: view.verdict(step) for step in reading.steps if step.id not in followed.sent}
+    settled = tuple(SettledStep(step, outcome) for step in reading.steps if (outcome := verdicts.get(step.id)))
+    at = reading.at
+    news = view.changed or bool(settled)
+    cursor, sent = _advance(followed, reading.order, {step.step.id for step in settled})
+    drained = not reading.more and all(id_ in sent or id_ == cursor for id_ in _past(reading.order, cursor))
+    closing = view.closing() if drained else None
+    run = followed.model_copy(
+        update={
+            "agent_id": reading.run.agent_id or followed.agent_id,
+            "status": reading.run.status,
+            "stop_reason": reading.run.stop_reason,
+            "over_since": over_since,
+            "cursor": cursor,
+            "sent": sent,
+            "waiting": {step.id: view.since(step) for step in reading.steps if _waits(step, verdicts, over_since)},
+            "seen": seen,
+            "last_news": at if news else followed.last_news,
+            "last_visit": at,
+        }
+    )
+    if closing:
+        phase = Phase.DORMANT if reading.run.status in ACTIVE else Phase.CLOSED
+        return Decision(settled, run.model_copy(update={"phase": phase, "sent": (), "waiting": {}}), closing)
+    if settled and reading.more:
+        next_visit = _AT_ONCE
+    elif drained and over_since is not None:
+        next_visit = over_since + policy.settle  # read once more, then closed
+    else:
+        next_visit = _next_visit(run, policy)
+    return Decision(settled, run.model_copy(update={"next_visit": next_visit}))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One reading, seen with what is remembered and how patient the user is."""
+
+    followed: FollowedRun
+    reading: Reading
+    policy: Policy
+    over_since: float | None
+    changed: bool
+
+    def verdict(self, step: Step) -> Outcome | None:
+        """How the step ended, once it may be sent."""
+        waited = self.reading.at - self.since(step)
+        if _is_pending(step):
+            return self._orphaned(waited)
+        if waited < self.policy.settle and not self._complete(step):
+            return None
+        if self._is_interrupted(step) and self.reading.run.status == "cancelled":
+            return Outcome.CANCELLED
+        return _outcome(step)
+
+    def since(self, step: Step) -> float:
+        """Since when the step waits, seconds since the epoch.
+
+        A pending step waits since its run was over; any step of a run that ended before the bridge first saw it
+        has waited since then.
+        """
+        noted = self.followed.waiting.get(step.id, self.reading.at)
+        if self.over_since is None:
+            return noted
+        ended_unseen = self.over_since < self.followed.first_seen
+        return min(noted, self.over_since) if ended_unseen or _is_pending(step) else noted
+
+    def closing(self) -> Closing | None:
+        """Whether a drained run is to be closed."""
+        if self.over_since is not None and self.reading.at - self.over_since >= self.policy.settle:
+            return Closing.OVER
+        return Closing.STALE if self._is_stale() else None
+
+    def _orphaned(self, waited: float) -> Outcome | None:
+        if self.over_since is None:
+            return Outcome.ABANDONED if self._is_stale() else None
+        if waited < self.policy.abandon_after:
+            return None
+        return Outcome.CANCELLED if self.reading.run.status == "cancelled" else Outcome.ABANDONED
+
+    def _complete(self, step: Step) -> bool:
+        """Everything that belongs to the step has arrived."""
+        if self._is_interrupted(step) and not is_over(self.reading.run):
+            return False  # whether that was a cancel, only the run's row will tell
+        return self._has_messages(step) and self._has_lengths(step) and self._has_stop_reason(step)
+
+    def _has_messages(self, step: Step) -> bool:
+        """A failed step has none, not even the user's."""
+        return _outcome(step) is Outcome.FAILED or any(m.step_id == step.id for m in self.reading.messages)
+
+    def _has_lengths(self, step: Step) -> bool:
+        metrics = self.reading.step_metrics.get(step.id)
+        return not self.reading.measured or (metrics is not None and metrics.step_ns is not None)
+
+    def _has_stop_reason(self, step: Step) -> bool:
+        """Steps before the last keep it null for good."""
+        return bool(step.stop_reason) or self.over_since is not None or step is not self.reading.steps[-1]
+
+    def _is_interrupted(self, step: Step) -> bool:
+        """What is left of a cancelled stream: failed as Unknown, 1 to 9 s after its run was cancelled."""
+        return step.status == "failed" and step.error_type in (None, "Unknown")
+
+    def _is_stale(self) -> bool:
+        quiet = self.reading.at - self.followed.last_news
+        return not self.changed and quiet >= self.policy.stale_after
+
+
+def _over_since(followed: FollowedRun, reading: Reading) -> float | None:
+    """Since when the run is over by the bridge's clock, or None.
+
+    A run that ended before it was first seen counts from its completed_at, by the server's clock on both sides.
+    A run whose status changed again (cancelled, then completed) counts from now.
+    """
+    run, at = reading.run, reading.at
+    if is_over(run):
+        if followed.over_since is None:
+            return at - _age(run, reading.server_now)
+        return at if run.status != followed.status and followed.status in _TERMINAL else followed.over_since
+    if _last_step_ended(reading):
+        return at if followed.over_since is None else followed.over_since
+    return None if reading.steps else followed.over_since
+
+
+def _age(run: Run, server_now: float | None) -> float:
+    if server_now is None or run.completed_at is None:
+        return 0.0
+    return max(0.0, server_now - run.completed_at.timestamp())
+
+
+def _last_step_ended(reading: Reading) -> bool:
+    """A conversation's run stays `created` for ever; its last step tells, for only the last has a stop reason."""
+    if reading.more or not reading.steps:
+        return False
+    last = reading.steps[-1]
+    return not _is_pending(last) and last.stop_reason is not None
+
+
+def _is_pending(step: Step) -> bool:
+    return step.status == "pending"
+
+
+def _outcome(step: Step) -> Outcome:
+    """What Letta says; a status never seen before is judged by whether there is an error."""
+    if step.status in (Outcome.SUCCESS, Outcome.FAILED, Outcome.CANCELLED):
+        return Outcome(step.status)
+    return Outcome.FAILED if step.error_type else Outcome.SUCCESS
+
+
+def _waits(step: Step, verdicts: dict[str, Outcome | None], over_since: float | None) -> bool:
+    unsettled = step.id in verdicts and verdicts[step.id] is None
+    return unsettled and (not _is_pending(step) or over_since is not None)
+
+
+def _advance(followed: FollowedRun, order: tuple[str, ...], settled: set[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The cursor after everything delivered without a gap, and what is delivered past it."""
+    delivered = settled.union(followed.sent)
+    cursor = followed.cursor
+    rest = list(order)
+    while rest and rest[0] in delivered:
+        cursor = rest.pop(0)
+    return cursor, tuple(id_ for id_ in rest if id_ in delivered)
+
+
+def _past(order: tuple[str, ...], cursor: str | None) -> Iterator[str]:
+    start = order.index(cursor) + 1 if cursor in order else 0
+    return iter(order[start:])
+
+
+def _fingerprint(reading: Reading) -> str:
+    last = reading.steps[-1] if reading.steps else None
+    tail = f"{last.id} {last.status} {last.stop_reason}" if last else "-"
+    return f"{reading.run.status} {reading.run.stop_reason} {tail}"
+
+
+def _next_visit(run: FollowedRun, policy: Policy) -> float:
+    """Soon after news, then ever more rarely, but never past the moment when something becomes due."""
+    at = run.last_visit
+    next_visit = at + max(_NEXT_SWEEP, (at - run.last_news) * _QUIET_SHARE)
+    deadlines = [since + policy.settle for since in run.waiting.values()]
+    if run.over_since is None:
+        deadlines.append(run.last_news + policy.stale_after)
+    else:
+        deadlines += [run.over_since + policy.settle, run.over_since + policy.abandon_after]
+    return min([next_visit, *(deadline for deadline in deadlines if deadline > at)])

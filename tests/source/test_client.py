@@ -1,0 +1,122 @@
+"""What each answer of a server means, and that no error lets the key out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from bridge.clock import SystemClock
+from bridge.errors import LettaError, LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable
+from bridge.source.client import Access, LettaClient
+
+KEY = "sk-canary-0123456789"
+DETAIL = {"detail": "Some reason"}
+
+
+def client(answer: Callable[[httpx.Request], httpx.Response], **access: object) -> LettaClient:
+    settings = Access(base_url="http://letta.test", api_key=KEY, requests_per_second=1000, **access)  # type: ignore[arg-type]
+    return LettaClient(settings, SystemClock(), transport=httpx.MockTransport(answer))
+
+
+async def ask(answer: Callable[[httpx.Request], httpx.Response]) -> None:
+    await client(answer).get("/v1/runs/", endpoint="/v1/runs/")
+
+
+@pytest.mark.parametrize(("status", "kind", "words"), [
+    (301, LettaMisbehaved, "was redirected (301) to https://elsewhere.test/. Set LETTA_BASE_URL"),
+    (400, LettaMisbehaved, "Letta answered 400 to GET /v1/runs/ at http://letta.test: Some reason"),
+    (401, LettaRefused, "for GET /v1/runs/ at http://letta.test: Some reason. Check LETTA_API_KEY."),
+    (403, LettaRefused, "Letta refused the key (403)"),
+    (404, LettaNotFound, "Letta has nothing (404) for GET /v1/runs/ at http://letta.test: Some reason"),
+    (408, LettaUnavailable, "Letta answered 408"),
+    (422, LettaMisbehaved, "Letta answered 422"),
+    (429, LettaUnavailable, "Letta answered 429"),
+    (500, LettaUnavailable, "Letta answered 500"),
+    (502, LettaUnavailable, "Letta answered 502"),
+    (503, LettaUnavailable, "Letta answered 503"),
+])  # fmt: skip
+async def test_a_status_has_its_meaning(status: int, kind: type[LettaError], words: str) -> None:
+    response = httpx.Response(status, json=DETAIL, headers={"location": "https://elsewhere.test/"})
+    with pytest.raises(kind) as raised:
+        await ask(lambda _: response)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)])
+async def test_retry_after_is_read_in_either_form(header: str, seconds: float | None) -> None:
+    with pytest.raises(LettaUnavailable) as raised:
+        await ask(lambda _: httpx.Response(429, headers={"retry-after": header}))
+    assert raised.value.retry_after == seconds
+    assert raised.value.status == 429
+
+
+@pytest.mark.parametrize(("fault", "words"), [
+    (httpx.ConnectError("Connection refused"), ("Letta cannot be reached at http://letta.test: Connection refused. Is"
+                                               " the server running, and is LETTA_BASE_URL right?")),
+    (httpx.ReadTimeout("slow"), "Letta at http://letta.test did not answer GET /v1/runs/ within 30 s"),
+    (httpx.RemoteProtocolError("closed"), "Letta at http://letta.test closed the connection during GET /v1/runs/"),
+])  # fmt: skip
+async def test_no_answer_is_unavailable(fault: Exception, words: str) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise fault
+
+    with pytest.raises(LettaUnavailable) as raised:
+        await ask(fail)
+    assert words in str(raised.value)
+    assert raised.value.status is None
+
+
+async def test_key_and_projects_are_sent_as_headers() -> None:
+    seen: list[httpx.Headers] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200, json=[])
+
+    await client(note, project="my-project", project_id="project-1").get("/v1/runs/", endpoint="/v1/runs/")
+    assert seen[0]["authorization"] == f"Bearer {KEY}"
+    assert (seen[0]["x-project"], seen[0]["x-project-id"]) == ("my-project", "project-1")
+
+
+async def test_every_answer_is_reported_by_route() -> None:
+    told: list[tuple[str, str]] = []
+    asked = LettaClient(
+        Access(base_url="http://letta.test"),
+        SystemClock(),
+        on_answer=lambda endpoint, answer: told.append((endpoint, answer)),
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json={})),
+    )
+    await asked.get("/v1/runs/run-1", endpoint="/v1/runs/{id}")
+    assert told == [("/v1/runs/{id}", "200")]
+
+
+@pytest.fixture
+async def hang_up_on_reuse() -> AsyncIterator[tuple[str, list[int]]]:
+    """A server that answers the first request of a connection and hangs up on the second, as an idle close looks."""
+    answered: list[int] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        answered.append(1)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]")
+        await writer.drain()
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", answered
+
+
+async def test_a_connection_that_was_closed_while_idle_is_retried_at_once(
+    hang_up_on_reuse: tuple[str, list[int]],
+) -> None:
+    url, answered = hang_up_on_reuse
+    asked = LettaClient(Access(base_url=url), SystemClock())
+    for _ in range(2):
+        assert (await asked.get("/v1/runs/", endpoint="/v1/runs/")).body == b"[]"
+    await asked.close()
+    assert len(answered) == 2
