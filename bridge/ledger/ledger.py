@@ -18,24 +18,9 @@ from pydantic import BaseModel, ConfigDict
 
 from bridge.follow.state import FollowedRun
 from bridge.map.telemetry import AttributeValue
+from bridge.map.totals import SeriesKey, Total
 
-SeriesKey = tuple[str, tuple[tuple[str, AttributeValue], ...]]  # instrument, attributes sorted by name
-
-
-class Total(BaseModel):
-    """A cumulative total: of a counter only `sum` has a meaning, of a histogram all three.
-
-    Attributes:
-        sum: an int where the instrument counts whole things, and then exact.
-        count: number of observations.
-        buckets: observations per bucket, one more than the instrument has bounds; empty for a counter.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    sum: int | float = 0
-    count: int = 0
-    buckets: tuple[int, ...] = ()
+__all__ = ["Batch", "DeadLetter", "Ledger", "OpenRuns", "Plan", "SeriesKey", "Total"]
 
 
 class DeadLetter(BaseModel):
@@ -49,7 +34,7 @@ class DeadLetter(BaseModel):
         payload: the serialised ExportTraceServiceRequest, or the JSON text as Letta sent it.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     kind: str
     source: str
@@ -66,15 +51,17 @@ class Plan(BaseModel):
         dead_letters: records that could not be read, met on the way.
         steps_watermark: how far the global step list has been read, seconds since the epoch; None: unchanged.
         loose_steps: ids of delivered steps without a run, added to those known → when (seconds).
+        loose_steps_since: forget the loose steps from before this time (seconds); None: forget none.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
     runs: tuple[FollowedRun, ...] = ()
     totals: tuple[tuple[str, tuple[tuple[str, AttributeValue], ...], Total], ...] = ()
     dead_letters: tuple[DeadLetter, ...] = ()
     steps_watermark: float | None = None
     loose_steps: Mapping[str, float] = {}
+    loose_steps_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +81,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class OpenRuns:
-    """The gauges of the open runs: how many by status, the oldest one's created_at (ns since the epoch)."""
+    """The gauges of the open runs; a dormant one is not open: it is a zombie, and would only ever grow older.
+
+    Attributes:
+        by_status: how many, by status; `unknown` where Letta gave none.
+        oldest_created_ns: created_at of the oldest, ns since the epoch; None without open runs.
+        awaiting_approval: runs that stopped for an approval and are still their agent's newest run. Such a run is
+            over for Letta: it counts, open or tombstone, for as long as the ledger knows it.
+    """
 
     by_status: Mapping[str, int]
     oldest_created_ns: int | None
@@ -108,6 +102,14 @@ class Ledger(Protocol):
         """When the stream's totals began to count, nanoseconds since the epoch."""
         ...
 
+    async def origin(self) -> int | None:
+        """Runs created before this (ns since the epoch) are not the stream's business; None until `begin`."""
+        ...
+
+    async def begin(self, origin_ns: int) -> None:
+        """Fix the origin, once: a later call changes nothing."""
+        ...
+
     async def watermark(self) -> int | None:
         """created_at of the newest run up to which every run is known, ns since the epoch; None at first."""
         ...
@@ -117,7 +119,8 @@ class Ledger(Protocol):
     ) -> int:
         """Enter the runs that are not known yet, advance the watermark, forget tombstones older than the second.
 
-        Returns how many runs were new.
+        Safe to repeat: a run that is known is left as it is, and the watermark never goes back. Returns how many runs
+        were new.
         """
         ...
 
@@ -126,11 +129,11 @@ class Ledger(Protocol):
         ...
 
     async def wake(self, ids: Collection[str], *, now: float) -> None:
-        """Make open and dormant runs due now; others are left alone."""
+        """Make open and dormant runs due now, before all others; closed and unknown ones are left alone."""
         ...
 
     async def due(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
-        """Open runs whose next visit has come, the longest unvisited first."""
+        """Open runs whose next visit has come: those just woken, then the longest unvisited first."""
         ...
 
     async def run(self, run_id: str) -> FollowedRun | None:
@@ -150,7 +153,7 @@ class Ledger(Protocol):
         ...
 
     async def prepare(self, batch: Batch) -> None:
-        """Put a batch aside, byte for byte, before it is sent. One at a time."""
+        """Put a batch aside, byte for byte, before it is sent. One at a time: a second one raises LedgerError."""
         ...
 
     async def in_flight(self) -> Batch | None:

@@ -1,0 +1,103 @@
+"""The bridge's own metrics, `letta_bridge.*`: instruments of the OpenTelemetry SDK, read when asked for.
+
+They describe this process and begin at zero with it, unlike the Letta totals, which live in the ledger. They have a
+resource of their own and touch nothing global. OTEL_RESOURCE_ATTRIBUTES adds to the resource; OTEL_SDK_DISABLED
+leaves `message` empty. Counters that an alert may rest on exist at zero before their first event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
+
+from bridge import __version__
+
+SERVICE_NAME: Final = "letta-otel-bridge"
+
+SpanOutcome = Literal["accepted", "rejected", "dead"]
+
+_OUTCOMES: Final[tuple[SpanOutcome, ...]] = ("accepted", "rejected", "dead")
+_SWEEP_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class SelfMetrics:
+    """One method an event."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self._reader = InMemoryMetricReader()
+        resource = Resource.create({"service.name": SERVICE_NAME, "service.version": __version__})
+        provider = MeterProvider(metric_readers=[self._reader], resource=resource)
+        meter = provider.get_meter("bridge", __version__)
+        counter, gauge = meter.create_counter, meter.create_gauge
+        self._requests = counter("letta_bridge.requests", "{request}", "Requests to Letta's API")
+        self._spans = counter("letta_bridge.spans", "{span}", "Spans, by what became of them")
+        self._sweep = meter.create_histogram(
+            "letta_bridge.sweep.duration",
+            "s",
+            "Time that one sweep took",
+            explicit_bucket_boundaries_advisory=_SWEEP_SECONDS,
+        )
+        self._lag = gauge("letta_bridge.lag", "s", "Age of the oldest thing that is due or not delivered")
+        self._dead_letters = gauge("letta_bridge.dead_letters", "{letter}", "Dead letters kept in the ledger")
+        self._size = gauge("letta_bridge.ledger.size", "By", "What the ledger takes on disk")
+        self._unknown = counter(
+            "letta_bridge.schema.unknown_fields", "{field}", "Fields that Letta sent and the bridge does not know"
+        )
+        self._restarts = counter(
+            "letta_bridge.cursor.restarts", "{restart}", "Pages that did not follow their cursor"
+        )
+        self._known_unknowns: set[str] = set()
+        self._begin_at_zero()
+
+    def request(self, endpoint: str, answer: str) -> None:
+        """Letta was asked: the route's template, and the status or the kind of failure."""
+        self._requests.add(1, {"endpoint": endpoint, "answer": answer})
+
+    def spans(self, outcome: SpanOutcome, count: int) -> None:
+        """The backend took spans, rejected them without saying which, or refused them for good."""
+        self._spans.add(count, {"outcome": outcome})
+
+    def sweep(self, seconds: float) -> None:
+        """A sweep ended."""
+        self._sweep.record(seconds)
+
+    def lag(self, seconds: float) -> None:
+        """How old the oldest thing is that is due and not visited, or read and not delivered; 0 for nothing."""
+        self._lag.set(seconds)
+
+    def dead_letters(self, count: int) -> None:
+        """How many dead letters the ledger keeps."""
+        self._dead_letters.set(count)
+
+    def ledger_size(self, size: int) -> None:
+        """What the ledger takes on disk, in bytes."""
+        self._size.set(size)
+
+    def unknown_fields(self, names: Iterable[str]) -> list[str]:
+        """Letta sent fields that no model has; each name counts once. Returns those not met before, sorted."""
+        new = sorted(set(names) - self._known_unknowns)
+        self._known_unknowns.update(new)
+        for name in new:
+            self._unknown.add(1, {"field": name})
+        return new
+
+    def cursor_restarted(self) -> None:
+        """A page did not follow its cursor, and reading began anew."""
+        self._restarts.add(1)
+
+    def message(self) -> ExportMetricsServiceRequest:
+        """Everything so far, cumulative since the start of the process."""
+        data = self._reader.get_metrics_data()
+        return encode_metrics(data) if data else ExportMetricsServiceRequest()
+
+    def _begin_at_zero(self) -> None:
+        for outcome in _OUTCOMES:
+            self.spans(outcome, 0)
+        self._restarts.add(0)

@@ -1,0 +1,133 @@
+"""/metrics for Prometheus, /livez and /readyz for whoever watches the process.
+
+Imported only when serving is on: the web server costs a third of a second of start-up. It runs on the bridge's own
+loop, handles no signals and logs nothing but its own errors. An address that cannot be bound raises SettingsError
+before anything is served; a page that cannot be made is a 503 with one line, and costs the bridge nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from bridge import exposition
+from bridge.clock import Clock
+from bridge.errors import BridgeError, SettingsError
+from bridge.health import Health
+
+Messages = Callable[[], Awaitable[Iterable[ExportMetricsServiceRequest]]]
+
+_OK, _UNAVAILABLE = 200, 503
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What is served.
+
+    Attributes:
+        health: updated by the sweep.
+        clock: to tell how long ago things were.
+        messages: gives the metrics as they are now: the Letta totals first, then the bridge's own.
+    """
+
+    health: Health
+    clock: Clock
+    messages: Messages
+
+    def app(self) -> Starlette:
+        """The pages as an ASGI application."""
+        pages = {"/metrics": self._metrics, "/livez": self._livez, "/readyz": self._readyz}
+        return Starlette(routes=[Route(path, page) for path, page in pages.items()])
+
+    async def _metrics(self, _: Request) -> Response:
+        try:
+            page = exposition.render(await self.messages())
+        except BridgeError as error:
+            return PlainTextResponse(f"{error}\n", _UNAVAILABLE)
+        return Response(page, headers={"content-type": exposition.CONTENT_TYPE})
+
+    async def _livez(self, _: Request) -> Response:
+        now = self.clock.now()
+        alive = self.health.alive(now)
+        return _answer(alive, {"alive": alive, "loop": self.health.parts(now)["loop"]})
+
+    async def _readyz(self, _: Request) -> Response:
+        now = self.clock.now()
+        ready = self.health.ready(now)
+        return _answer(ready, {"ready": ready, **self.health.parts(now)})
+
+
+def _answer(good: bool, body: object) -> Response:  # noqa: FBT001 - both callers compute it under that name
+    return JSONResponse(body, _OK if good else _UNAVAILABLE)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, *, host: str, port: int) -> AsyncIterator[str]:
+    """Serve `app` while the block runs, and yield its base URL; port 0 takes a free one.
+
+    Raises:
+        SettingsError: nothing can listen there.
+    """
+    with _listener(host, port) as listener:
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield f"http://{_authority(host, listener.getsockname()[1])}"
+        finally:
+            server.should_exit = True
+            await task
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the bridge, which has a batch to finish first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A listening socket of our own: uvicorn ends the process where it cannot bind one."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(
+            f"cannot listen on {_authority(host, port)}: {_why(error)}; "
+            "free it, or set BRIDGE_LISTEN to another address, or to off"
+        ) from error
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    """The system's own words where it has some: `create_server` puts Python's beside them."""
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "no such host"
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,43 @@
+"""Runs, batches and series to fill a ledger with."""
+
+from typing import Any
+
+from bridge.follow.state import FollowedRun
+from bridge.ledger.ledger import Batch, DeadLetter, Plan, Total
+
+NOW = 1_700_000_000.0
+STEPS = "letta.steps"
+DURATION = "letta.step.duration"
+SUCCESS = (("letta.step.status", "success"),)
+
+LETTER = DeadLetter(kind="span", source="step-9", reason="attribute too long", payload=b"\xff\x00span")
+UNREADABLE = DeadLetter(kind="step", source="step-8", reason="no id", payload=b'{"id": "\xff"}')
+
+
+def followed(name: str, **fields: Any) -> FollowedRun:
+    """A run that was just discovered, unless `fields` say otherwise."""
+    known: dict[str, Any] = {"agent_id": "agent-1", "created_ns": 1, "status": "created"}
+    return FollowedRun(id=name, first_seen=NOW, last_news=NOW, **known | fields)
+
+
+def counted(value: float, instrument: str = STEPS) -> Plan:
+    """A plan that adds `value` to one counter."""
+    return Plan(totals=((instrument, SUCCESS, Total(sum=value)),))
+
+
+def batch(*payloads: bytes, plan: Plan | None = None) -> Batch:
+    """A batch of one span a payload."""
+    return Batch(payloads, len(payloads), plan or Plan())
+
+
+FULL_PLAN = Plan(
+    runs=(followed("run-1", phase="closed", cursor="step-2", sent=("step-3",), waiting={"step-4": NOW}),),
+    totals=(
+        (STEPS, SUCCESS, Total(sum=2)),
+        (DURATION, (), Total(sum=1.5, count=2, buckets=(1, 1, 0))),
+        ("odd", (("a", True), ("b", 1), ("c", 1.0), ("d", "1"), ("e", ("x", "y"))), Total(sum=1)),
+    ),
+    dead_letters=(UNREADABLE,),
+    steps_watermark=NOW + 0.25,
+    loose_steps={"step-7": NOW},
+)

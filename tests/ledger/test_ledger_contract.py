@@ -1,0 +1,367 @@
+"""What every ledger promises; an implementation joins by a line in LEDGERS."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from ledger_samples import DURATION, FULL_PLAN, LETTER, NOW, STEPS, SUCCESS, UNREADABLE, batch, counted, followed
+
+from bridge.errors import LedgerError
+from bridge.follow.state import FollowedRun, Phase
+from bridge.ledger.ledger import Ledger, OpenRuns, Plan, SeriesKey, Total
+from bridge.ledger.open import open_ledger
+
+Opener = Callable[..., Awaitable[Ledger]]
+Reopen = Callable[[], Awaitable[Ledger]]
+
+LEDGERS = {"sqlite": lambda folder: f"sqlite:///{folder}/bridge.ledger"}
+
+
+@pytest.fixture(params=LEDGERS)
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return LEDGERS[request.param](tmp_path)
+
+
+@pytest.fixture
+async def opener(location: str) -> AsyncIterator[Opener]:
+    opened: list[Ledger] = []
+
+    async def opens(*, source: str = "letta", destination: str = "otlp", now: float = NOW) -> Ledger:
+        if opened:
+            await opened[-1].close()
+        opened.append(await open_ledger(location, source=source, destination=destination, now=now))
+        return opened[-1]
+
+    yield opens
+    for ledger in opened:
+        await ledger.close()
+
+
+@pytest.fixture
+async def ledger(opener: Opener) -> Ledger:
+    return await opener()
+
+
+@pytest.fixture
+def reopen(opener: Opener, ledger: Ledger) -> Reopen:
+    """Everything is asserted after a restart: what counts is what was written."""
+    return opener
+
+
+def ids(runs: object) -> list[str]:
+    assert isinstance(runs, list)
+    return [run.id for run in runs]
+
+
+async def test_a_new_ledger_knows_nothing(ledger: Ledger) -> None:
+    assert await ledger.start_ns() == NOW * 1e9
+    assert await ledger.origin() is None
+    assert await ledger.watermark() is None
+    assert await ledger.steps_watermark() is None
+    assert await ledger.loose_steps() == set()
+    assert await ledger.active() == []
+    assert await ledger.due(now=NOW, limit=9) == []
+    assert await ledger.run("run-1") is None
+    assert await ledger.in_flight() is None
+    assert await ledger.totals() == {}
+    assert await ledger.open_runs() == OpenRuns({}, None, 0)
+    assert await ledger.dead_letter_count() == 0
+    assert await ledger.size_bytes() > 0
+
+
+async def test_totals_count_from_the_first_opening(opener: Opener) -> None:
+    await opener(now=NOW)
+    assert await (await opener(now=NOW + 60)).start_ns() == NOW * 1e9
+
+
+async def test_the_origin_is_fixed_once(ledger: Ledger, reopen: Reopen) -> None:
+    await ledger.begin(5)
+    await ledger.begin(6)
+    assert await (await reopen()).origin() == 5
+
+
+async def test_streams_of_one_ledger_know_nothing_of_each_other(opener: Opener) -> None:
+    first = await opener(destination="one")
+    await first.discover([followed("run-1")], watermark_ns=9)
+    await first.begin(1)
+    await first.prepare(batch(b"x"))
+    await first.commit(batch(plan=FULL_PLAN), [LETTER])
+    await first.prepare(batch(b"y"))
+
+    other = await opener(destination="two")
+
+    await test_a_new_ledger_knows_nothing(other)
+
+
+class TestDiscover:
+    async def test_enters_new_runs_as_they_are(self, ledger: Ledger, reopen: Reopen) -> None:
+        run = followed("run-1", status="running", created_ns=2**60 + 1)
+        assert await ledger.discover([run, followed("run-2")]) == 2
+        assert await (await reopen()).run("run-1") == run
+
+    async def test_leaves_known_runs_alone(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.discover([followed("run-1")])
+        await ledger.remember([followed("run-1", cursor="step-5", phase=Phase.CLOSED)])
+        assert await ledger.discover([followed("run-1"), followed("run-2")]) == 1
+        known = await (await reopen()).run("run-1")
+        assert known is not None
+        assert (known.cursor, known.phase) == ("step-5", Phase.CLOSED)
+
+    async def test_counts_a_run_that_is_listed_twice_once(self, ledger: Ledger) -> None:
+        assert await ledger.discover([followed("run-1"), followed("run-1")]) == 1
+
+    async def test_of_nothing_is_nothing(self, ledger: Ledger) -> None:
+        assert await ledger.discover([]) == 0
+
+    async def test_advances_the_watermark_and_never_back(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.discover([], watermark_ns=2**60 + 1)
+        await ledger.discover([], watermark_ns=7)
+        await ledger.discover([])
+        assert await (await reopen()).watermark() == 2**60 + 1
+
+    async def test_forgets_old_tombstones_and_nothing_else(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.discover([followed(f"{phase}-old", phase=phase, created_ns=9) for phase in Phase])
+        await ledger.discover([followed("closed-young", phase="closed", created_ns=10)])
+        await ledger.discover([], forget_before_ns=10)
+        reopened = await reopen()
+        assert await reopened.run("closed-old") is None
+        for kept in ("open-old", "dormant-old", "closed-young"):
+            assert await reopened.run(kept) is not None
+
+
+class TestActive:
+    async def test_lists_open_and_dormant_runs_that_were_created_or_running(self, ledger: Ledger) -> None:
+        await ledger.discover(
+            [
+                followed("open", status="running", created_ns=5),
+                followed("dormant", phase="dormant", created_ns=6),
+                followed("closed", phase="closed"),
+                followed("over", status="completed"),
+                followed("new-kind", status="paused"),
+                followed("unknown", status=None),
+            ]
+        )
+        assert sorted(await ledger.active()) == [("dormant", 6), ("open", 5)]
+
+    async def test_follows_what_was_seen_last(self, ledger: Ledger) -> None:
+        await ledger.discover([followed("run-1", status="running")])
+        await ledger.remember([followed("run-1", status="failed")])
+        assert await ledger.active() == []
+
+
+class TestDue:
+    async def test_gives_open_runs_whose_time_has_come(self, ledger: Ledger) -> None:
+        run = followed("now", next_visit=NOW)
+        await ledger.discover([run, followed("later", next_visit=NOW + 0.001)])
+        await ledger.discover([followed("asleep", phase="dormant"), followed("gone", phase="closed")])
+        assert await ledger.due(now=NOW, limit=9) == [run]
+
+    async def test_gives_the_longest_unvisited_first(self, ledger: Ledger) -> None:
+        await ledger.discover([followed(str(at), last_visit=NOW - at) for at in (1, 3, 2)])
+        assert ids(await ledger.due(now=NOW, limit=2)) == ["3", "2"]
+
+    async def test_gives_older_runs_first_among_the_unvisited(self, ledger: Ledger) -> None:
+        await ledger.discover([followed("b", created_ns=2), followed("a", created_ns=1), followed("c", created_ns=3)])
+        assert ids(await ledger.due(now=NOW, limit=9)) == ["a", "b", "c"]
+
+
+class TestWake:
+    async def test_makes_open_and_dormant_runs_due(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.discover([followed("open", next_visit=NOW + 60), followed("dormant", phase="dormant")])
+        await ledger.wake(["open", "dormant"], now=NOW + 1)
+        due = await (await reopen()).due(now=NOW + 1, limit=9)
+        assert {(run.id, run.phase, run.next_visit) for run in due} == {
+            ("open", Phase.OPEN, NOW + 1),
+            ("dormant", Phase.OPEN, NOW + 1),
+        }
+
+    async def test_leaves_closed_and_unknown_runs_alone(self, ledger: Ledger) -> None:
+        closed = followed("closed", phase="closed")
+        await ledger.discover([closed])
+        await ledger.wake(["closed", "unknown"], now=NOW)
+        assert await ledger.run("closed") == closed
+        assert await ledger.run("unknown") is None
+
+    async def test_goes_before_the_longest_unvisited_until_its_visit(self, ledger: Ledger) -> None:
+        await ledger.discover([followed("old", last_visit=NOW - 9), followed("woken", last_visit=NOW - 1)])
+        await ledger.wake(["woken"], now=NOW)
+        assert ids(await ledger.due(now=NOW, limit=1)) == ["woken"]
+        await ledger.remember([followed("woken", last_visit=NOW)])
+        assert ids(await ledger.due(now=NOW, limit=1)) == ["old"]
+
+
+class TestPrepare:
+    async def test_keeps_a_batch_byte_for_byte(self, ledger: Ledger, reopen: Reopen) -> None:
+        aside = batch(b"\x00\xff", b"", bytes(range(256)) * 100, plan=FULL_PLAN)
+        await ledger.prepare(aside)
+        assert await (await reopen()).in_flight() == aside
+
+    async def test_keeps_the_types_of_the_plan(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.prepare(batch(b"x", plan=FULL_PLAN))
+        kept = await (await reopen()).in_flight()
+        assert kept is not None
+        assert repr(kept.plan) == repr(FULL_PLAN)  # True, 1 and 1.0 are equal, so == would not tell
+
+    async def test_changes_nothing_else(self, ledger: Ledger) -> None:
+        await ledger.prepare(batch(b"x", plan=FULL_PLAN))
+        assert await ledger.totals() == {}
+        assert await ledger.run("run-1") is None
+
+    async def test_refuses_a_second_batch_and_keeps_the_first(self, ledger: Ledger) -> None:
+        await ledger.prepare(batch(b"first"))
+        with pytest.raises(LedgerError):
+            await ledger.prepare(batch(b"second", b"third"))
+        assert await ledger.in_flight() == batch(b"first")
+
+
+class TestCommit:
+    async def test_makes_the_plan_true_and_clears_the_batch(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.discover([followed("run-1")])
+        sent = batch(b"x", b"y", plan=FULL_PLAN)
+        await ledger.prepare(sent)
+        await ledger.commit(sent)
+
+        after = await reopen()
+
+        assert await after.in_flight() is None
+        assert await after.run("run-1") == FULL_PLAN.runs[0]
+        assert await after.totals() == {(name, attributes): total for name, attributes, total in FULL_PLAN.totals}
+        assert await after.dead_letter_count() == 1
+        assert await after.steps_watermark() == NOW + 0.25
+        assert await after.loose_steps() == {"step-7"}
+
+    async def test_makes_room_for_the_next_batch(self, ledger: Ledger) -> None:
+        for payload in (b"first", b"second"):
+            await ledger.prepare(batch(payload))
+            assert await ledger.in_flight() == batch(payload)
+            await ledger.commit(batch(payload))
+
+    async def test_needs_no_prepare_where_nothing_is_sent(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.commit(batch(plan=counted(1)))
+        assert await (await reopen()).totals() == {(STEPS, SUCCESS): Total(sum=1)}
+
+    async def test_keeps_the_letters_of_the_plan_and_of_the_answer(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.commit(batch(plan=Plan(dead_letters=(UNREADABLE,))), [LETTER, LETTER])
+        assert await (await reopen()).dead_letter_count() == 3
+
+    async def test_stores_runs_it_did_not_know(self, ledger: Ledger) -> None:
+        run = followed("run-9", cursor="step-1")
+        await ledger.commit(batch(plan=Plan(runs=(run,))))
+        assert await ledger.run("run-9") == run
+
+    async def test_leaves_what_the_plan_does_not_name(self, ledger: Ledger) -> None:
+        await ledger.commit(batch(plan=FULL_PLAN))
+        await ledger.commit(batch())
+        assert await ledger.steps_watermark() == NOW + 0.25
+        assert await ledger.loose_steps() == {"step-7"}
+
+    async def test_forgets_loose_steps_from_before_a_time(self, ledger: Ledger) -> None:
+        await ledger.commit(batch(plan=Plan(loose_steps={"old": NOW - 1, "young": NOW})))
+        await ledger.commit(batch(plan=Plan(loose_steps={"new": NOW + 1, "young": NOW + 1}, loose_steps_since=NOW)))
+        assert await ledger.loose_steps() == {"young", "new"}
+
+
+class TestTotals:
+    async def test_add_up(self, ledger: Ledger, reopen: Reopen) -> None:
+        observed = Plan(totals=((DURATION, SUCCESS, Total(sum=0.5, count=1, buckets=(1, 0))),) * 2)
+        await ledger.commit(batch(plan=observed))
+        await ledger.commit(batch(plan=Plan(totals=((DURATION, SUCCESS, Total(sum=4, count=1, buckets=(0, 1))),))))
+        assert await (await reopen()).totals() == {
+            (DURATION, SUCCESS): Total(sum=5.0, count=3, buckets=(2, 1)),
+        }
+
+    async def test_stay_exact_beyond_what_a_float_holds(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.commit(batch(plan=counted(2**53)))
+        await ledger.commit(batch(plan=counted(1)))
+        total = (await (await reopen()).totals())[STEPS, SUCCESS].sum
+        assert (total, type(total)) == (2**53 + 1, int)
+
+    async def test_of_floats_stay_floats(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.commit(batch(plan=counted(1.5)))
+        await ledger.commit(batch(plan=counted(0.5)))
+        total = (await (await reopen()).totals())[STEPS, SUCCESS].sum
+        assert (total, type(total)) == (2.0, float)
+
+    async def test_exist_at_zero_before_the_first_event(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.commit(batch(plan=counted(0)))
+        assert await (await reopen()).totals() == {(STEPS, SUCCESS): Total()}
+
+    async def test_a_histogram_at_zero_takes_its_first_observation(self, ledger: Ledger) -> None:
+        first = Total(sum=1.0, count=1, buckets=(0, 1))
+        await ledger.commit(batch(plan=Plan(totals=((DURATION, (), Total()), (DURATION, (), first)))))
+        assert await ledger.totals() == {(DURATION, ()): first}
+
+    async def test_keep_series_apart_by_instrument_and_attributes(self, ledger: Ledger) -> None:
+        keys: list[SeriesKey] = [
+            ("a", ()),
+            ("b", ()),
+            ("a", (("x", "1"),)),
+            ("a", (("x", 1),)),
+            ("a", (("x", "1"), ("y", "é\n\"'"))),
+        ]
+        await ledger.commit(batch(plan=Plan(totals=tuple((*key, Total(sum=n)) for n, key in enumerate(keys)))))
+        assert await ledger.totals() == {key: Total(sum=n) for n, key in enumerate(keys)}
+
+    @pytest.mark.parametrize("value", [True, 1, 1.0, "1", ("1", "2"), ()])
+    async def test_give_attributes_back_as_they_were(self, ledger: Ledger, reopen: Reopen, value: object) -> None:
+        await ledger.commit(batch(plan=Plan.model_construct(totals=((STEPS, (("k", value),), Total()),))))
+        ((_, ((_, back),)),) = await (await reopen()).totals()
+        assert (back, type(back)) == (value, type(value))
+
+    async def test_refuse_other_bounds_and_change_nothing(self, ledger: Ledger) -> None:
+        before = {(DURATION, ()): Total(sum=1.0, count=1, buckets=(0, 1))}
+        await ledger.commit(batch(plan=Plan(totals=((DURATION, (), before[DURATION, ()]),))))
+        other = Plan(runs=(followed("run-1"),), totals=((DURATION, (), Total(sum=1.0, count=1, buckets=(0, 0, 1))),))
+        with pytest.raises(LedgerError):
+            await ledger.commit(batch(plan=other))
+        assert await ledger.totals() == before
+        assert await ledger.run("run-1") is None
+
+
+class TestOpenRuns:
+    async def test_counts_open_runs_by_status(self, ledger: Ledger) -> None:
+        await ledger.discover(
+            [
+                followed("a", status="running", created_ns=7),
+                followed("b", status="running", created_ns=5),
+                followed("c", status=None, created_ns=6),
+                followed("zombie", phase="dormant", created_ns=1),
+                followed("over", phase="closed", created_ns=2),
+            ]
+        )
+        assert await ledger.open_runs() == OpenRuns({"running": 2, "unknown": 1}, 5, 0)
+
+    @pytest.mark.parametrize("phase", ["open", "closed"])
+    async def test_counts_what_waits_for_approval(self, ledger: Ledger, phase: str) -> None:
+        await ledger.discover([_asking("run-1", phase=phase), _asking("run-2", phase=phase, agent_id="agent-2")])
+        assert (await ledger.open_runs()).awaiting_approval == 2
+
+    async def test_a_newer_run_of_the_agent_ends_the_wait(self, ledger: Ledger) -> None:
+        await ledger.discover([_asking("run-1"), followed("run-2", created_ns=2), followed("run-0", created_ns=0)])
+        assert (await ledger.open_runs()).awaiting_approval == 0
+
+    async def test_an_older_run_or_another_agents_does_not(self, ledger: Ledger) -> None:
+        other = followed("run-2", created_ns=2, agent_id="agent-2")
+        await ledger.discover([_asking("run-1"), followed("run-0", created_ns=0), other])
+        assert (await ledger.open_runs()).awaiting_approval == 1
+
+    async def test_a_cancelled_run_does_not_wait(self, ledger: Ledger) -> None:
+        await ledger.discover([_asking("run-1", status="cancelled")])
+        assert (await ledger.open_runs()).awaiting_approval == 0
+
+
+def _asking(name: str, **fields: object) -> FollowedRun:
+    return followed(name, **{"status": "completed", "stop_reason": "requires_approval"} | fields)
+
+
+async def test_remember_keeps_all_of_a_run(ledger: Ledger, reopen: Reopen) -> None:
+    run = FULL_PLAN.runs[0].model_copy(update={"next_visit": NOW + 1 / 3, "agent_id": "agent-é", "seen": 'a"b'})
+    await ledger.remember([run])
+    assert await (await reopen()).run("run-1") == run
+
+
+async def test_a_closed_ledger_says_so_and_closes_again(ledger: Ledger) -> None:
+    await ledger.close()
+    with pytest.raises(LedgerError):
+        await ledger.watermark()
+    await ledger.close()
