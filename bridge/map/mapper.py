@@ -1,0 +1,206 @@
+"""Letta's records in, telemetry out: pure, with no clock, no randomness and no I/O.
+
+The same records give the same spans to the last byte: ids, times, attributes. Nothing here raises for what a record
+holds; what is missing is left out, what is odd passes through as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
+from bridge.follow.state import FollowedRun, Sums
+from bridge.map import ids, measurements, timing
+from bridge.map.run import add_step, run_span, run_span_id
+from bridge.map.status import run_status, step_status
+from bridge.map.step import Place, step_spans
+from bridge.map.telemetry import Link, Measurement, Span, Telemetry
+from bridge.map.timing import Interval, StepTimes
+from bridge.map.tools import Conversation, ToolRun, link_to_step, tool_span
+from bridge.map.usage import usage_of
+from bridge.source.models import Message, StepMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class MapOptions:
+    """What the user can choose.
+
+    Attributes:
+        cancelled_is_error: whether a cancelled step or run is an error.
+        run_metadata: the keys of a run's metadata that may leave.
+    """
+
+    cancelled_is_error: bool = True
+    run_metadata: frozenset[str] = frozenset({"run_type"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a visit's steps became, and the run with its fence, trace, sums and sent tools brought up to date."""
+
+    telemetry: Telemetry
+    run: FollowedRun
+
+
+def map_steps(decision: Decision, reading: Reading, options: MapOptions) -> Mapped:
+    """The settled steps, in their order, and the tools that ran here for an earlier run's step.
+
+    Args:
+        decision: what to send, and the run as it was before.
+        reading: what the visit read.
+        options: the user's choices.
+    """
+    run, out = decision.run, _Harvest(options, decision.run.sums)
+    talk = Conversation(reading.messages)
+    trace_id = run.trace_id or ids.run_trace_id(run.id, _first_trace_id(decision, reading))
+    place = _run_place(run, reading, bytes.fromhex(trace_id))
+    run_start = timing.run_start_ns(reading.run, reading.run_metrics)
+    waited = tuple(_waited(run, reading, talk))
+    for foreign, tool in waited:
+        out.add_waited(foreign, tool, timing.tool_before_run(run_start, tool.returned_at), place)
+    fence = run.fence_ns or _first_fence(run_start, waited)
+    for settled in decision.settled:
+        metrics, tools = reading.step_metrics.get(settled.step.id), talk.tools_of(settled.step)
+        times = timing.lay_out(metrics, _fences(settled, fence, talk, reading), tools=len(tools))
+        out.add_step(settled, metrics, tools, times, place)
+        fence = times.step.end_ns
+    if not out.spans:
+        return Mapped(Telemetry(), run)
+    sent = (*run.tools_sent, *(tool.id for _, tool in waited))
+    update = {"trace_id": trace_id, "sums": out.sums, "tools_sent": sent, "fence_ns": fence}
+    return Mapped(out.telemetry(), run.model_copy(update=update))
+
+
+def map_run(run: FollowedRun, reading: Reading, closing: Closing, options: MapOptions) -> Telemetry:
+    """The run's own span and what it adds to the metrics.
+
+    Args:
+        run: as `map_steps` returned it.
+        reading: what the last visit read.
+        closing: why the span is due.
+        options: the user's choices.
+    """
+    status = run_status(reading.run, closing, run.sums, cancelled_is_error=options.cancelled_is_error)
+    span = run_span(run, reading, closing, status, options.run_metadata)
+    return Telemetry((span,), tuple(measurements.of_run(reading, closing, run.sums)))
+
+
+def map_loose_step(
+    settled: SettledStep,
+    metrics: StepMetrics | None,
+    messages: Sequence[Message],
+    at_ns: int,
+    options: MapOptions,
+) -> Telemetry:
+    """A step that belongs to no run: the root of a trace of its own.
+
+    Args:
+        settled: the step and how it ended.
+        metrics: the lengths that the server measured.
+        messages: the step's.
+        at_ns: taken as its end where no message is dated, nanoseconds since the epoch.
+        options: the user's choices.
+    """
+    step, out = settled.step, _Harvest(options)
+    tools = Conversation(messages).tools_of(step)
+    times = timing.lay_out_loose(metrics, messages, at_ns, tools=len(tools))
+    place = Place(bytes.fromhex(ids.run_trace_id(step.id, step.trace_id)), run_id=step.run_id)
+    out.add_step(settled, metrics, tools, times, place)
+    return out.telemetry()
+
+
+@dataclass(slots=True)
+class _Harvest:
+    """What is mapped so far."""
+
+    options: MapOptions
+    sums: Sums = field(default_factory=Sums)
+    spans: list[Span] = field(default_factory=list)
+    measured: list[Measurement] = field(default_factory=list)
+
+    def telemetry(self) -> Telemetry:
+        return Telemetry(tuple(self.spans), tuple(self.measured))
+
+    def add_step(
+        self,
+        settled: SettledStep,
+        metrics: StepMetrics | None,
+        tools: Sequence[ToolRun],
+        times: StepTimes,
+        place: Place,
+    ) -> None:
+        step, usage = settled.step, usage_of(settled.step)
+        status = step_status(step, settled.outcome, cancelled_is_error=self.options.cancelled_is_error)
+        place = _step_place(settled, place)
+        own, chat = step_spans(settled, usage, times, status, place)
+        self.spans += (own, chat)
+        if tools:
+            below = replace(place, parent_id=own.span_id, links=())
+            self.spans += [tool_span(tool, times.tool, below, step) for tool in tools]
+        self.measured += measurements.of_step(settled, usage, metrics, status.error_type)
+        self.measured += measurements.of_tools(tools, metrics)
+        failed = settled.outcome is Outcome.FAILED
+        self.sums = add_step(self.sums, usage, failed=failed, error_type=status.error_type)
+
+    def add_waited(self, foreign: ForeignStep, tool: ToolRun, times: Interval, place: Place) -> None:
+        """Below its step while that trace still grows, else below the run that it ran in, linked to the step."""
+        trace_id = bytes.fromhex(foreign.trace_id)
+        link = link_to_step(foreign.step_id, trace_id)
+        if foreign.open:
+            place = replace(place, trace_id=trace_id, parent_id=link.span_id)
+        else:
+            place = replace(place, links=(link,))
+        self.spans.append(tool_span(tool, times, place))
+        self.measured += measurements.of_tools((tool,), None)
+
+
+def _run_place(run: FollowedRun, reading: Reading, trace_id: bytes) -> Place:
+    return Place(
+        trace_id=trace_id,
+        parent_id=run_span_id(trace_id, run.id),
+        run_id=run.id,
+        agent_id=reading.run.agent_id or run.agent_id,
+        agent_name=reading.agent_name,
+        conversation_id=reading.run.conversation_id,
+    )
+
+
+def _step_place(settled: SettledStep, place: Place) -> Place:
+    """The run's trace, except for a step that Letta keeps in another: a root there, linked to the run's span."""
+    own = ids.usable_trace_id(settled.step.trace_id)
+    if own is None or place.parent_id == b"" or bytes.fromhex(own) == place.trace_id:
+        return place
+    link = Link(place.trace_id, place.parent_id)
+    return replace(place, trace_id=bytes.fromhex(own), parent_id=b"", links=(link,))
+
+
+def _first_trace_id(decision: Decision, reading: Reading) -> str | None:
+    if decision.settled:
+        return decision.settled[0].step.trace_id
+    return reading.steps[0].trace_id if reading.steps else None
+
+
+def _first_fence(run_start: int, waited: Sequence[tuple[ForeignStep, ToolRun]]) -> int:
+    """Where the run's first step may begin: after the tools that had waited for the approval that this run is."""
+    dates = [timing.to_ns(tool.returned_at) for _, tool in waited if tool.returned_at]
+    return max([run_start, *dates])
+
+
+def _fences(settled: SettledStep, fence: int, talk: Conversation, reading: Reading) -> timing.Fences:
+    last = not reading.more and reading.steps and settled.step.id == reading.steps[-1].id
+    return timing.Fences(
+        not_before=fence,
+        ended_from=timing.ended_from(talk.of(settled.step.id)),
+        run_ends=timing.run_ends_ns(reading.run, reading.run_metrics) if last else (),
+    )
+
+
+def _waited(run: FollowedRun, reading: Reading, talk: Conversation) -> Iterator[tuple[ForeignStep, ToolRun]]:
+    """Tools that ran in this run for a step of an earlier one, and are not sent yet."""
+    sent = set(run.tools_sent)
+    for step_id, foreign in reading.foreign_steps.items():
+        for tool in talk.returned(step_id):
+            if tool.id not in sent:
+                sent.add(tool.id)
+                yield foreign, tool

@@ -1,0 +1,130 @@
+"""Why a span is red: Letta's statuses, stop reasons and errors as span status and error.type.
+
+Letta never calls a step cancelled or abandoned (0.16.8): that is concluded before (`Outcome`), and what Letta says
+stays beside it as the raw status. A status never seen before is text like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge.follow.reading import Closing, Outcome
+from bridge.follow.state import Sums
+from bridge.map import genai, values
+from bridge.map.telemetry import Event, StatusCode
+from bridge.source.models import Run, Step
+
+CANCELLED: Final = "cancelled"
+ABANDONED: Final = "abandoned"
+TOOL_ERROR: Final = "tool_error"
+_COMPLETED: Final = "completed"
+_FAILED: Final = "failed"
+_ERROR: Final = "error"
+_ACTIVE: Final = frozenset({"created", "running"})
+_CODE: Final = re.compile(r"([A-Z][A-Z0-9_]+):")  # "INTERNAL_SERVER_ERROR: OpenAI API error: ..."
+
+
+@dataclass(frozen=True, slots=True)
+class SpanStatus:
+    """A span's status; `error_type` is None exactly where the span is no error."""
+
+    code: StatusCode = StatusCode.UNSET
+    message: str = ""
+    error_type: str | None = None
+
+
+FINE: Final = SpanStatus()
+_ABANDONED: Final = SpanStatus(StatusCode.ERROR, ABANDONED, ABANDONED)
+_CANCELLED: Final = SpanStatus(StatusCode.ERROR, CANCELLED, CANCELLED)
+_TOOL_FAILED: Final = SpanStatus(StatusCode.ERROR, TOOL_ERROR, TOOL_ERROR)
+
+
+def step_status(step: Step, outcome: Outcome, *, cancelled_is_error: bool) -> SpanStatus:
+    """Of a step's span, and of its chat's."""
+    match outcome:
+        case Outcome.SUCCESS:
+            return FINE
+        case Outcome.FAILED:
+            error_type = step.error_type or step.stop_reason or genai.ERROR_OTHER
+            return _error(_text(step.error_data, "message") or error_type, error_type)
+        case Outcome.CANCELLED:
+            return _CANCELLED if cancelled_is_error else FINE
+        case Outcome.ABANDONED:
+            return _ABANDONED
+
+
+def tool_status(status: str | None) -> SpanStatus:
+    """Of one call's own return; what a tool says went wrong is content and stays out."""
+    return _TOOL_FAILED if status == _ERROR else FINE
+
+
+def run_state(run: Run, closing: Closing, sums: Sums) -> str | None:
+    """How the run ended: as Letta says, except where it leaves a run active for ever (0.16.8).
+
+    One without news is abandoned. One that is over by its last step (a conversation's message) is what that step
+    is: a step that fails ends its run.
+    """
+    if closing is Closing.STALE:
+        return ABANDONED
+    if run.status not in _ACTIVE:
+        return run.status
+    return _FAILED if sums.failed_steps else _COMPLETED
+
+
+def run_status(run: Run, closing: Closing, sums: Sums, *, cancelled_is_error: bool) -> SpanStatus:
+    """Of a run's own span, whatever its steps say."""
+    state = run_state(run, closing, sums)
+    if state == ABANDONED:
+        return _ABANDONED
+    if state == CANCELLED:
+        return _CANCELLED if cancelled_is_error else FINE
+    if state != _FAILED:
+        return FINE
+    error = (run.metadata or {}).get("error")
+    error_type = run.stop_reason or sums.error_type or _metadata_error_type(error) or genai.ERROR_OTHER
+    return _error(_metadata_error_message(error) or error_type, error_type)
+
+
+def exception_event(step: Step, at_ns: int) -> tuple[Event, ...]:
+    """The error as Letta kept it, at the moment given; no event where there is none."""
+    error_type, message, traceback = (
+        step.error_type,
+        _text(step.error_data, "message"),
+        _text(step.error_data, "traceback"),
+    )
+    if not (error_type or message or traceback):
+        return ()
+    attributes = values.attributes(
+        {
+            genai.EXCEPTION_TYPE: error_type,
+            genai.EXCEPTION_MESSAGE: values.message(message) if message else None,
+            genai.EXCEPTION_STACKTRACE: values.stacktrace(traceback) if traceback else None,
+        }
+    )
+    return (Event(genai.EXCEPTION, at_ns, attributes),)
+
+
+def _error(message: str, error_type: str) -> SpanStatus:
+    return SpanStatus(StatusCode.ERROR, values.description(message), error_type)
+
+
+def _text(details: Mapping[str, Any] | None, key: str) -> str | None:
+    value = details.get(key) if details else None
+    return value if isinstance(value, str) and value else None
+
+
+def _metadata_error_type(error: object) -> str | None:
+    """A stream leaves an object, the others a text that begins with the error's code."""
+    if isinstance(error, Mapping):
+        return _text(error, "error_type")
+    match = _CODE.match(error) if isinstance(error, str) else None
+    return match[1] if match else None
+
+
+def _metadata_error_message(error: object) -> str | None:
+    if isinstance(error, Mapping):
+        return _text(error, "detail") or _text(error, "message")
+    return error if isinstance(error, str) else None

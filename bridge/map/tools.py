@@ -1,0 +1,172 @@
+"""The tools that ran in a step: one `execute_tool {tool}` a call, as the run's messages tell.
+
+A call that was only asked for (an approval request) or that was denied did not run and makes no span. A call without
+any return did run, as far as anyone knows: its span says `unknown`. Each call's outcome is its own return's; the
+message's top-level status and name are the first call's alone (0.16.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from bridge.map import genai, ids, letta, values
+from bridge.map.status import tool_status
+from bridge.map.step import Place
+from bridge.map.telemetry import Link, Span, SpanKind
+from bridge.map.timing import Interval
+from bridge.source.models import Message, Step
+
+_CALL: Final = "tool_call_message"
+_RETURN: Final = "tool_return_message"
+_AWAITS: Final = "requires_approval"
+_ERROR: Final = "error"
+_BY_CLIENT: Final = "tool"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """One tool that ran.
+
+    Attributes:
+        step_id: the step that asked for it.
+        source_id: what tells it from the step's other calls: the call's id, else its place among the messages.
+        call_id: the model's id of the call, where it gave one.
+        name: None where no message names it.
+        status: `success`, `error`, whatever else Letta says, or `unknown`.
+        returned_at: when it came back, to the second; None where that is not known.
+    """
+
+    step_id: str
+    source_id: str
+    call_id: str | None
+    name: str | None
+    status: str
+    returned_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """Unique among all tools: a call's id is the model's own, and need not be so beyond its step."""
+        return f"{self.step_id}/{self.source_id}"
+
+
+class Conversation:
+    """The messages of one reading, looked through once for what concerns tools."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        """Index the messages.
+
+        Args:
+            messages: oldest first.
+        """
+        self._by_step: dict[str, list[Message]] = {}
+        self._names: dict[str, str] = {}
+        self._by_client: set[str] = set()
+        self._never_ran: set[str] = set()
+        for message in messages:
+            self._index(message)
+
+    def _index(self, message: Message) -> None:
+        if message.step_id is not None:
+            self._by_step.setdefault(message.step_id, []).append(message)
+        for call in message.tool_calls or ():
+            if call.tool_call_id and call.name:
+                self._names[call.tool_call_id] = call.name
+        for approval in message.approvals or ():
+            if approval.tool_call_id and approval.type == _BY_CLIENT:
+                self._by_client.add(approval.tool_call_id)
+            elif approval.tool_call_id and approval.approve is False:
+                self._never_ran.add(approval.tool_call_id)
+        if message.message_type == _RETURN and message.name is None:
+            self._never_ran.update(self._turned_down(message))
+
+    def _turned_down(self, message: Message) -> Iterator[str]:
+        """A cancelled request's calls come back as errors of no tool, without a word of approval (0.16.8)."""
+        for back in message.tool_returns or ():
+            if back.tool_call_id and back.status == _ERROR and back.tool_call_id not in self._by_client:
+                yield back.tool_call_id
+
+    def of(self, step_id: str) -> Sequence[Message]:
+        """The messages of one step."""
+        return self._by_step.get(step_id, ())
+
+    def tools_of(self, step: Step) -> Sequence[ToolRun]:
+        """What ran in a step of this run, in the order it was asked for."""
+        called = {} if step.stop_reason == _AWAITS else {tool.source_id: tool for tool in self._called(step.id)}
+        returned = {tool.source_id: tool for tool in self.returned(step.id)}
+        return tuple({**called, **returned}.values())
+
+    def returned(self, step_id: str) -> Iterator[ToolRun]:
+        """What ran and came back, for this run's steps or an earlier one's."""
+        for message in self.of(step_id):
+            if message.message_type == _RETURN:
+                yield from self._returned_in(message, step_id)
+
+    def _returned_in(self, message: Message, step_id: str) -> Iterator[ToolRun]:
+        first = message.name  # of several calls, the message is named for the first that the server ran
+        for position, back in enumerate(message.tool_returns or ()):
+            call_id = back.tool_call_id
+            if call_id in self._never_ran:
+                continue
+            name, date = self._names.get(call_id or ""), message.date
+            if call_id in self._by_client:
+                date = None  # it ran before anyone told the server
+            else:
+                name, first = name or first, None
+            source_id = call_id or f"{message.id}/{position}"
+            yield ToolRun(step_id, source_id, call_id, name, back.status or letta.UNKNOWN, date)
+
+    def _called(self, step_id: str) -> Iterator[ToolRun]:
+        for message in self.of(step_id):
+            if message.message_type != _CALL:
+                continue
+            for position, call in enumerate(message.tool_calls or ()):
+                if call.tool_call_id not in self._never_ran:
+                    source_id = call.tool_call_id or f"{message.id}/{position}"
+                    yield ToolRun(step_id, source_id, call.tool_call_id, call.name, letta.UNKNOWN)
+
+
+def tool_span(tool: ToolRun, times: Interval, place: Place, step: Step | None = None) -> Span:
+    """One tool's span.
+
+    Args:
+        tool: what ran.
+        times: when.
+        place: the trace, the parent, the links.
+        step: the step that asked for it, where it is at hand.
+    """
+    common = place.common(
+        step_id=tool.step_id,
+        agent_id=step.agent_id if step else None,
+        raw_trace_id=step.trace_id if step else None,
+    )
+    status = tool_status(tool.status)
+    own: values.Raws = {
+        genai.OPERATION_NAME: genai.EXECUTE_TOOL,
+        genai.TOOL_NAME: tool.name,
+        genai.TOOL_TYPE: genai.FUNCTION,
+        genai.TOOL_CALL_ID: tool.call_id,
+        letta.TOOL_STATUS: tool.status,
+        genai.ERROR_TYPE: status.error_type,
+        letta.TIMING: times.timing.value,
+    }
+    return Span(
+        trace_id=place.trace_id,
+        span_id=ids.span_id(place.trace_id, ids.TOOL, tool.id),
+        parent_id=place.parent_id,
+        name=values.text(f"{genai.EXECUTE_TOOL} {tool.name}") if tool.name else genai.EXECUTE_TOOL,
+        kind=SpanKind.INTERNAL,
+        start_ns=times.start_ns,
+        end_ns=times.end_ns,
+        attributes=values.attributes({**common, **own}),
+        status=status.code,
+        status_message=status.message,
+        links=place.links,
+    )
+
+
+def link_to_step(step_id: str, trace_id: bytes) -> Link:
+    """A pointer to the span of a step that is in a trace already closed."""
+    return Link(trace_id, ids.span_id(trace_id, ids.STEP, step_id))

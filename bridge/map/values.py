@@ -1,0 +1,72 @@
+"""What an OTLP attribute can hold, made from whatever Letta sent.
+
+Text without lone surrogates, integers within 64 bits (a larger one becomes its decimal text), nothing where Letta
+said nothing. What is cut ends in a mark that says so. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bridge.map.telemetry import AttributeValue
+
+_INT64_MAX: Final = 2**63 - 1
+_INT64_MIN: Final = -(2**63)
+_DESCRIPTION: Final = 256
+_MESSAGE: Final = 4_096
+_STACKTRACE: Final = 16_384  # the longest seen of a 0.16.8 server had 6,000
+
+Raw = AttributeValue | None
+Raws = Mapping[str, Raw]
+
+
+def attributes(values: Raws) -> dict[str, AttributeValue]:
+    """The values that are there, each in a form that can be encoded; None and empty tuples are left out."""
+    kept: dict[str, AttributeValue] = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, str) and value.isascii():  # most are: this is called some ten times a step
+            kept[name] = value
+        elif value != ():
+            kept[name] = _value(value)
+    return kept
+
+
+def text(value: str) -> str:
+    """The text with U+FFFD in place of lone surrogates, which UTF-8 cannot hold."""
+    if value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def description(value: str) -> str:
+    """At most 256 characters; one that was cut ends in an ellipsis."""
+    return text(value if len(value) <= _DESCRIPTION else value[: _DESCRIPTION - 1] + "…")
+
+
+def message(value: str) -> str:
+    """An error's whole message, cut only where it is out of all proportion."""
+    cut = len(value) - _MESSAGE
+    return text(value if cut <= 0 else f"{value[:_MESSAGE]} [{cut} characters cut]")
+
+
+def stacktrace(value: str) -> str:
+    """A traceback, of which the end says most: what is too long is cut at its beginning."""
+    cut = len(value) - _STACKTRACE
+    return text(value if cut <= 0 else f"[{cut} characters cut]\n{value[cut:]}")
+
+
+def _value(value: AttributeValue) -> AttributeValue:
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, tuple):
+        return tuple(text(item) for item in value)
+    if isinstance(value, int) and not _INT64_MIN <= value <= _INT64_MAX:
+        return str(value)
+    return value

@@ -1,0 +1,158 @@
+"""A golden case: a folder with an input.json, which says why it is odd, and the expected.json that it becomes.
+
+`visits` holds one reading after another of the same run; each goes on with what the one before left behind.
+`loose` is a step without a run. Nulls are trimmed from the records; they mean the same as a missing field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
+from bridge.follow.state import FollowedRun
+from bridge.map.mapper import MapOptions, map_loose_step, map_run, map_steps
+from bridge.map.telemetry import Link, Measurement, Span, Telemetry
+from bridge.map.timing import to_ns
+from bridge.source.models import MESSAGES, STEPS, Run, RunMetrics, Step, StepMetrics
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+
+_FOREIGN = TypeAdapter(dict[str, ForeignStep])
+_METRICS = TypeAdapter(list[StepMetrics])
+_MAP_OPTIONS = TypeAdapter(MapOptions)
+_NS = 1_000_000_000
+_LAST_SECOND = 253_402_300_799  # of the year 9999
+
+Json = dict[str, Any]
+
+
+@cache
+def load(case: str) -> Json:
+    """Read once: nobody changes it."""
+    loaded: Json = json.loads((GOLDEN / case / "input.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def map_case(case: Json) -> Json:
+    """What the bridge makes of a case, as readable JSON."""
+    options = _options(case.get("options", {}))
+    if "loose" in case:
+        return _shown(_map_loose(case["loose"], options))
+    run: FollowedRun | None = None
+    spans: list[Json] = []
+    measured: list[str] = []
+    for visit in case["visits"]:
+        reading = reading_of(visit["reading"])
+        run = run or _followed(visit.get("followed", {}), reading.run)
+        telemetry, run = _map_visit(visit, run, reading, options)
+        shown = _shown(telemetry)
+        spans += shown["spans"]
+        measured += shown["measurements"]
+    assert run is not None
+    remembered = run.model_dump(include={"trace_id", "tools_sent", "sums"}) | {"fence": _time(run.fence_ns)}
+    return {"spans": spans, "measurements": measured, "remembered": remembered}
+
+
+def reading_of(data: Json) -> Reading:
+    return Reading(
+        run=Run.model_validate(data["run"]),
+        steps=tuple(STEPS.validate_python(data.get("steps", []))),
+        at=0.0,
+        more=data.get("more", False),
+        messages=tuple(MESSAGES.validate_python(data.get("messages", []))),
+        step_metrics=_metrics_by_id(data.get("step_metrics", [])),
+        run_metrics=RunMetrics.model_validate(data["run_metrics"]) if "run_metrics" in data else None,
+        agent_name=data.get("agent_name"),
+        foreign_steps=_FOREIGN.validate_python(data.get("foreign_steps", {})),
+    )
+
+
+def settled_of(settled: Mapping[str, str], steps: Sequence[Step]) -> tuple[SettledStep, ...]:
+    by_id = {step.id: step for step in steps}
+    return tuple(SettledStep(by_id[step_id], Outcome(outcome)) for step_id, outcome in settled.items())
+
+
+def _map_visit(visit: Json, run: FollowedRun, reading: Reading, options: MapOptions) -> tuple[Telemetry, FollowedRun]:
+    settled = settled_of(visit.get("settled", {}), reading.steps)
+    closing = Closing(visit["closing"]) if "closing" in visit else None
+    mapped = map_steps(Decision(settled, run, closing), reading, options)
+    if closing is None:
+        return mapped.telemetry, mapped.run
+    own = map_run(mapped.run, reading, closing, options)
+    spans = mapped.telemetry.spans + own.spans
+    return Telemetry(spans, mapped.telemetry.measurements + own.measurements), mapped.run
+
+
+def _map_loose(data: Json, options: MapOptions) -> Telemetry:
+    settled = SettledStep(Step.model_validate(data["step"]), Outcome(data["outcome"]))
+    metrics = StepMetrics.model_validate(data["metrics"]) if "metrics" in data else None
+    return map_loose_step(
+        settled, metrics, MESSAGES.validate_python(data.get("messages", [])), data["at_ns"], options
+    )
+
+
+def _options(data: Json) -> MapOptions:
+    return _MAP_OPTIONS.validate_python(data)
+
+
+def _followed(data: Json, run: Run) -> FollowedRun:
+    known = {"id": run.id, "agent_id": run.agent_id, "created_ns": to_ns(run.created_at)}
+    return FollowedRun.model_validate({**known, "first_seen": 0.0, "last_news": 0.0, **data})
+
+
+def _metrics_by_id(rows: Sequence[Json]) -> dict[str, StepMetrics]:
+    return {row.id: row for row in _METRICS.validate_python(rows)}
+
+
+def _shown(telemetry: Telemetry) -> Json:
+    return {
+        "spans": [_span(span) for span in telemetry.spans],
+        "measurements": [_measurement(measurement) for measurement in telemetry.measurements],
+    }
+
+
+def _span(span: Span) -> Json:
+    return dict(_span_fields(span))
+
+
+def _span_fields(span: Span) -> Iterator[tuple[str, object]]:
+    yield "name", span.name
+    yield "kind", span.kind.name
+    yield "trace_id", span.trace_id.hex()
+    yield "span_id", span.span_id.hex()
+    yield "parent_id", span.parent_id.hex()
+    yield "start", _time(span.start_ns)
+    yield "end", _time(span.end_ns)
+    yield "seconds", (span.end_ns - span.start_ns) / _NS
+    yield "status", f"{span.status.name} {span.status_message}".strip()
+    yield "attributes", dict(sorted(span.attributes.items()))
+    if span.events:
+        yield "events", [[event.name, _time(event.time_ns), dict(event.attributes)] for event in span.events]
+    if span.links:
+        yield "links", [_link(link) for link in span.links]
+
+
+def _link(link: Link) -> Json:
+    return {"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex(), "attributes": dict(link.attributes)}
+
+
+def _measurement(measurement: Measurement) -> str:
+    """As a line: easier to read by the dozen than objects."""
+    attributes = ", ".join(f"{name}={json.dumps(value)}" for name, value in measurement.attributes)
+    return f"{measurement.instrument}{{{attributes}}} {measurement.value!r}"
+
+
+def _time(ns: int) -> str:
+    """ISO 8601 with all nine digits; the raw nanoseconds where no calendar reaches."""
+    seconds, rest = divmod(ns, _NS)
+    if seconds > _LAST_SECOND:
+        return f"{ns} ns"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
