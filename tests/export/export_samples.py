@@ -1,0 +1,57 @@
+"""Spans to send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.sdk.resources import Resource
+
+from bridge.export.encode import encode_spans
+from bridge.map.telemetry import Attributes, Event, Link, Span, SpanKind, StatusCode
+
+START = 1_760_000_000_000_000_000
+RESOURCE = Resource({"service.name": "letta", "host.cpus": 2, "tags": ("a", "b")}, "https://example.test/schema")
+
+
+def span(number: int = 1, **changes: Any) -> Span:
+    """A plain span whose ids follow from its number."""
+    fields: dict[str, Any] = {
+        "trace_id": (number // 10 + 1).to_bytes(16, "big"),
+        "span_id": number.to_bytes(8, "big"),
+        "parent_id": b"",
+        "name": f"chat {number}",
+        "kind": SpanKind.CLIENT,
+        "start_ns": START,
+        "end_ns": START + number * 1_000_000,
+        "attributes": {"letta.step.id": f"step-{number}"},
+        **changes,
+    }
+    return Span(**fields)
+
+
+def rich_span() -> Span:
+    """A span that uses every field."""
+    attributes: Attributes = {
+        "text": "naïve ☃ 😀",
+        "yes": True,
+        "count": -(2**63),
+        "ratio": 0.25,
+        "list": ("stop", ""),
+        "nothing": (),
+        "empty": "",
+    }
+    return span(
+        7,
+        parent_id=b"parent##",
+        name="chat gpt-4o",
+        attributes=attributes,
+        status=StatusCode.ERROR,
+        status_message="overloaded",
+        events=(Event("exception", START + 5, {"exception.type": "LLMServerError"}), Event("bare", START + 6)),
+        links=(Link(b"t" * 16, b"s" * 8, {"why": "approval"}), Link(b"u" * 16, b"v" * 8)),
+    )
+
+
+def payload(count: int) -> bytes:
+    """A request of spans 1 to `count`."""
+    return encode_spans([span(number) for number in range(1, count + 1)], RESOURCE)
