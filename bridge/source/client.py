@@ -18,6 +18,7 @@ import httpx
 from aiolimiter import AsyncLimiter
 
 from bridge import __version__, retry_after
+from bridge.causes import why
 from bridge.clock import Clock
 from bridge.errors import LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable, SettingsError
 
@@ -127,7 +128,7 @@ class LettaClient:
                 except httpx.TransportError as error:
                     self._on_answer(endpoint, "unreachable")
                     raise LettaUnavailable(
-                        f"Letta cannot be reached at {self.base_url}: {str(error) or type(error).__name__}."
+                        f"Letta cannot be reached at {self.base_url}: {why(error)}."
                         " Is the server running, and is LETTA_BASE_URL right?"
                     ) from error
         raise AssertionError("unreachable")

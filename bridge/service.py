@@ -1,0 +1,200 @@
+"""What happens at each tick, whoever calls it: the schedule, `bridge once`, or a test with a clock of its own.
+
+A problem on either side is logged once, when it begins and when it ends, and backed off from; only a failing ledger
+(LedgerError) gets out, because going on without it would lose or double things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.sdk.resources import Resource
+
+from bridge.clock import Clock
+from bridge.errors import LettaError, LettaRefused
+from bridge.export.answers import Accepted, Signal, Sink
+from bridge.export.metrics import totals_message
+from bridge.health import Health
+from bridge.ledger.ledger import Ledger
+from bridge.log import get_logger
+from bridge.observe import SelfMetrics
+from bridge.schedule import Backoff
+from bridge.settings.durations import StartFrom
+from bridge.source.letta import LettaSource
+from bridge.source.probe import probe
+from bridge.sweep.loose import LooseSteps
+from bridge.sweep.sender import BackendWaiting
+from bridge.sweep.sweep import Report, Sweep
+
+_log = get_logger(__name__)
+
+_NS: Final = 1_000_000_000
+_PROGRESS_EVERY: Final = 60.0
+
+
+class Service:
+    """The bridge between two ticks."""
+
+    def __init__(
+        self,
+        *,
+        source: LettaSource,
+        ledger: Ledger,
+        sink: Sink,
+        sweep: Sweep,
+        loose_steps: LooseSteps,
+        clock: Clock,
+        health: Health,
+        metrics: SelfMetrics,
+        resource: Resource,
+        start_from: StartFrom,
+        interval: float,
+    ) -> None:
+        """Take the parts; nothing is asked of anyone yet."""
+        self._source = source
+        self._ledger = ledger
+        self._sink = sink
+        self._sweep = sweep
+        self._loose_steps = loose_steps
+        self._clock = clock
+        self._metrics = metrics
+        self._resource = resource
+        self._start_from = start_from
+        self._backoff = Backoff(interval)
+        self._not_before = 0.0
+        self._caught_up = clock.now()
+        self._progress = _Progress(clock.now())
+        self._trouble = _Trouble()
+        self._metrics_trouble = _Trouble()
+        self._probed = False
+        self.health = health
+
+    def stop(self) -> None:
+        """Let the sweep under way finish what it has in hand, and begin nothing more."""
+        self._sweep.stop()
+
+    async def tick(self) -> None:
+        """One sweep, unless a side that failed is to be left alone for now.
+
+        Raises:
+            LedgerError: the storage failed.
+        """
+        self.health.turned(self._clock.now())
+        if self._clock.now() >= self._not_before:
+            await self.sweep()
+
+    async def sweep(self) -> Report:
+        """One sweep, now.
+
+        Raises:
+            LedgerError: the storage failed.
+        """
+        started = self._clock.now()
+        report = await self._attempt()
+        now = self._clock.now()
+        self._metrics.sweep(now - started)
+        self._judge(report, now)
+        return report
+
+    async def export_metrics(self) -> None:
+        """Send the totals and the bridge's own metrics; what fails is made good by the next export."""
+        for message in await self.messages():
+            answer = await self._sink.send(Signal.METRICS, message.SerializeToString())
+            if not isinstance(answer, Accepted):
+                self._metrics_trouble.begins(f"metrics were not taken: {answer.reason}")
+                return
+        self._metrics_trouble.ends("metrics are taken again")
+
+    async def messages(self) -> Iterable[ExportMetricsServiceRequest]:
+        """The metrics as they are now: the stream's totals, then the bridge's own."""
+        now = self._clock.now()
+        open_runs = await self._ledger.open_runs()
+        self._metrics.lag(now - self._caught_up)
+        self._metrics.dead_letters(await self._ledger.dead_letter_count())
+        self._metrics.ledger_size(await self._ledger.size_bytes())
+        totals = totals_message(
+            await self._ledger.totals(),
+            start_ns=await self._ledger.start_ns(),
+            now_ns=round(now * _NS),
+            resource=self._resource,
+            gauges=open_runs,
+        )
+        return ExportMetricsServiceRequest(resource_metrics=[totals]), self._metrics.message()
+
+    async def _attempt(self) -> Report:
+        if not self._probed:
+            try:
+                await self._probe()
+            except LettaError as error:
+                return Report(problem=error, retry_after=getattr(error, "retry_after", None))
+        return await self._sweep.run()
+
+    async def _probe(self) -> None:
+        found = await probe(self._source)
+        _log.info("Letta answers", server=str(found))
+        self._loose_steps.working = found.global_steps
+        if await self._ledger.origin() is None:
+            # The server's clock, because what it is compared with are the server's times.
+            server_now = self._source.server_now() or self._clock.now()
+            await self._ledger.begin(round(self._start_from.since(server_now) * _NS))
+        self._probed = True
+
+    def _judge(self, report: Report, now: float) -> None:
+        problem = report.problem
+        if isinstance(problem, LettaError):
+            self.health.letta.failed(str(problem))
+        elif problem is None:
+            self.health.letta.answered(now)
+        if isinstance(problem, BackendWaiting):
+            self.health.backend.failed(str(problem))
+        elif report.spans or problem is None:
+            self.health.backend.answered(now)
+        self._progress.add(report, now)
+        if problem is None:
+            self._backoff.succeeded()
+            self._trouble.ends("all is well again")
+            if not report.left:
+                self._caught_up = now
+            return
+        wait = self._backoff.failed(report.retry_after)
+        self._not_before = now + wait
+        side = "Letta" if isinstance(problem, LettaError) else "the backend"
+        serious = isinstance(problem, LettaRefused)
+        self._trouble.begins(f"{problem}", waiting_for=side, again_in_seconds=round(wait), serious=serious)
+
+
+class _Trouble:
+    """Says a problem once when it begins, once when it changes, and once when it is over."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+        self._times = 0
+
+    def begins(self, text: str, *, serious: bool = False, **facts: object) -> None:
+        self._times += 1
+        if text != self._text:
+            self._text = text
+            (_log.error if serious else _log.warning)(text, **facts)
+
+    def ends(self, text: str) -> None:
+        if self._text is not None:
+            _log.info(text, failures=self._times)
+        self._text, self._times = None, 0
+
+
+class _Progress:
+    """A line a minute at most, and none while nothing moves."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now - _PROGRESS_EVERY
+        self._steps = self._closed = self._spans = 0
+
+    def add(self, report: Report, now: float) -> None:
+        self._steps += report.steps
+        self._closed += report.closed
+        self._spans += report.spans
+        if self._spans and now - self._since >= _PROGRESS_EVERY:
+            _log.info("sent", steps=self._steps, runs=self._closed, spans=self._spans)
+            self._since, self._steps, self._closed, self._spans = now, 0, 0, 0

@@ -1,0 +1,156 @@
+"""Find the runs that are new and notice those that have ended: two requests on a quiet server.
+
+A run's created_at is set before its row becomes visible, by up to seconds and out of order (0.16.8), so each walk
+goes down past the watermark by an overlap and the ledger drops what it knows. A walk too long for one sweep goes on
+in the next; the watermark moves only when there is no gap left, so a crash costs a second walk and no run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from bridge.errors import CursorIgnored
+from bridge.follow.state import FollowedRun
+from bridge.ledger.ledger import Ledger
+from bridge.observe import SelfMetrics
+from bridge.source.letta import FULL_PAGE, LettaSource
+from bridge.source.models import Run
+from bridge.source.pager import may_continue
+
+_FIRST_PAGE: Final = 100
+_PAGES_A_SWEEP: Final = 10
+_NS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Descent:
+    """An unfinished walk.
+
+    Attributes:
+        cursor: the last run it reached.
+        top_ns: created_at of the newest run when it began.
+    """
+
+    cursor: Run
+    top_ns: int
+
+
+class Discovery:
+    """Keeps the ledger's list of runs complete."""
+
+    def __init__(self, source: LettaSource, ledger: Ledger, metrics: SelfMetrics, *, overlap: float) -> None:
+        """Begin with nothing in hand.
+
+        Args:
+            source: where runs are read.
+            ledger: where they are entered.
+            metrics: told when a walk has to begin anew.
+            overlap: seconds to look back past the watermark.
+        """
+        self._metrics = metrics
+        self._source = source
+        self._ledger = ledger
+        self._overlap_ns = round(overlap * _NS)
+        self._descent: _Descent | None = None
+
+    async def discover(self, now: float) -> Mapping[str, Run]:
+        """Enter the new runs, wake the ended ones.
+
+        Returns:
+            The rows read on the way, by id: as fresh as this call.
+
+        Raises:
+            LettaError: the list could not be read; what was read is entered.
+        """
+        rows = {run.id: run for run in await self._new_runs(now)}
+        known = await self._ledger.active()
+        if not known:
+            return rows
+        active = await self._source.active_runs()
+        listed = {run.id for run in active}
+        reach = 0 if not may_continue(len(active), FULL_PAGE) else created_ns(active[-1])
+        ended = [id_ for id_, created in known if id_ not in listed and created >= reach]
+        await self._ledger.wake(ended, now=now)
+        return {run.id: run for run in active} | rows
+
+    async def _new_runs(self, now: float) -> Sequence[Run]:
+        origin = await self._ledger.origin() or 0
+        watermark = await self._ledger.watermark() or origin
+        floor = max(origin, watermark - self._overlap_ns)
+        if self._descent is None:
+            return await self._walk(None, floor, now, watermark)
+        head = await self._walk_head(max(floor, self._descent.top_ns - self._overlap_ns), now)
+        try:
+            return [*head, *await self._walk(self._descent, floor, now, watermark)]
+        except CursorIgnored:
+            self._metrics.cursor_restarted()
+            self._descent = None
+            return head
+
+    async def _walk_head(self, floor: int, now: float) -> Sequence[Run]:
+        found: list[Run] = []
+        cursor: Run | None = None
+        while True:
+            page, cursor = await self._page(cursor, floor)
+            await self._ledger.discover([_followed(run, now) for run in page])
+            found += page
+            if cursor is None:
+                return found
+
+    async def _walk(self, descent: _Descent | None, floor: int, now: float, watermark: int) -> Sequence[Run]:
+        """Go down to the floor, or as far as one sweep may, and move the watermark when there."""
+        found: list[Run] = []
+        cursor = descent.cursor if descent else None
+        top = descent.top_ns if descent else watermark
+        for _ in range(_PAGES_A_SWEEP):
+            page, cursor = await self._page(cursor, floor)
+            if descent is None and not found and page:
+                top = max(top, created_ns(page[0]))
+            found += page
+            done = cursor is None
+            await self._ledger.discover(
+                [_followed(run, now) for run in page],
+                watermark_ns=top if done else None,
+                forget_before_ns=top - self._overlap_ns if done else None,
+            )
+            if done:
+                self._descent = None
+                return found
+        assert cursor is not None
+        self._descent = _Descent(cursor, top)
+        return found
+
+    async def _page(self, cursor: Run | None, floor: int) -> tuple[Sequence[Run], Run | None]:
+        """The runs above the floor, and the cursor to go on from, None when the floor or the end is reached."""
+        limit = _FIRST_PAGE if cursor is None else FULL_PAGE
+        page = await self._source.runs_before(cursor, limit)
+        above = [run for run in page if created_ns(run) >= floor]
+        goes_on = len(above) == len(page) and may_continue(len(page), limit)
+        return above, page[-1] if goes_on and page else None
+
+
+def created_ns(run: Run) -> int:
+    """created_at in nanoseconds since the epoch, exact to the microsecond that Letta gives."""
+    return ns(run.created_at)
+
+
+def ns(moment: datetime) -> int:
+    """A time in nanoseconds since the epoch, without the rounding of a float."""
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * _NS + moment.microsecond * 1000
+
+
+def _followed(run: Run, now: float) -> FollowedRun:
+    return FollowedRun(
+        id=run.id,
+        agent_id=run.agent_id,
+        created_ns=created_ns(run),
+        status=run.status,
+        stop_reason=run.stop_reason,
+        first_seen=now,
+        last_news=now,
+        next_visit=now,
+    )

@@ -1,0 +1,142 @@
+"""A whole bridge against the stand-in, with a clock that stands still until a test turns it."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from bridge import app
+from bridge.demo.standin.app import StandIn
+from bridge.demo.standin.store import Store
+from bridge.export.answers import Accepted, Answer, Signal
+from bridge.ledger.ledger import Ledger
+from bridge.ledger.open import open_ledger
+from bridge.observe import SelfMetrics
+from bridge.service import Service
+from bridge.settings import load
+from bridge.source.client import Access, LettaClient
+from bridge.source.letta import LettaSource
+
+START = 1_800_000_000.0
+TICK = 5.0
+
+
+class HandClock:
+    """Turned by the test alone."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class RecordingSink:
+    """A backend that says what the test tells it to, and remembers every request."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[bytes], Answer] = lambda _payload: Accepted()
+        self.requests: list[bytes] = []
+        self.accepted: list[Span] = []
+
+    async def send(self, signal: Signal, payload: bytes) -> Answer:
+        assert signal is Signal.TRACES
+        self.requests.append(payload)
+        answer = self.answer(payload)
+        if isinstance(answer, Accepted):
+            self.accepted += spans_in(payload)
+        return answer
+
+    async def close(self) -> None:
+        pass
+
+
+def spans_in(payload: bytes) -> list[Span]:
+    request = ExportTraceServiceRequest.FromString(payload)
+    return [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
+
+
+def attribute(span: Span, name: str) -> Any:
+    for pair in span.attributes:
+        if pair.key == name:
+            return getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
+    return None
+
+
+class World:
+    """Letta, the backend, the disk and the clock; `bridge` opens a process between them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = HandClock()
+        self.store = Store(self.clock)
+        self.letta = StandIn(self.store)
+        self.sink = RecordingSink()
+        self.requests: list[str] = []
+        self.environ = {"BRIDGE_START_FROM": "beginning", "BRIDGE_LETTA_REQUESTS_PER_SECOND": "1000"}
+        self._folder = folder
+
+    @contextlib.asynccontextmanager
+    async def bridge(self) -> AsyncIterator["Bridge"]:
+        settings = load(self.environ, None)
+        metrics = SelfMetrics()
+        ledger = await open_ledger(
+            str(self._folder / "ledger"), source="letta", destination="default", now=self.clock.now()
+        )
+        client = LettaClient(
+            Access(base_url="http://letta.test", requests_per_second=1000),
+            self.clock,
+            on_answer=lambda endpoint, _answer: self.requests.append(endpoint),
+            transport=httpx.ASGITransport(self.letta.app),
+        )
+        source = LettaSource(client, self.clock)
+        service = app.assemble(
+            settings, source=source, ledger=ledger, sink=self.sink, clock=self.clock, metrics=metrics
+        )
+        try:
+            yield Bridge(self, service, ledger)
+        finally:
+            await client.close()
+            await ledger.close()
+
+    def spans(self, kind: str) -> list[Span]:
+        """Accepted spans whose name begins with `kind`."""
+        return [span for span in self.sink.accepted if span.name.split()[0] == kind]
+
+    def delivered(self, kind: str, name: str) -> list[str]:
+        """An attribute of those spans, sorted: what is there twice was delivered twice."""
+        return sorted(attribute(span, name) for span in self.spans(kind))
+
+
+class Bridge:
+    """One process."""
+
+    def __init__(self, world: World, service: Service, ledger: Ledger) -> None:
+        self._world = world
+        self.service = service
+        self.ledger = ledger
+
+    async def sweep(self, *, times: int = 1) -> None:
+        for _ in range(times):
+            await self.service.sweep()
+            self._world.clock.time += TICK
+
+    async def drain(self) -> None:
+        """Sweep until everything is over, settled and sent; a bridge that never gets there fails the test."""
+        for _ in range(200):
+            played = not self._world.store.pending()
+            await self.sweep()
+            gauges = await self.ledger.open_runs()
+            if played and not gauges.by_status:
+                return
+        raise AssertionError(f"still open: {gauges}")
+
+    async def total(self, instrument: str) -> float:
+        """The sum over all series of an instrument."""
+        return sum(total.sum for (name, _), total in (await self.ledger.totals()).items() if name == instrument)
