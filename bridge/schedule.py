@@ -19,6 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 _JITTER_SHARE: Final = 0.1
 _LONGEST_BACKOFF: Final = 60.0
+_LONGEST_ASKED: Final = 3600.0  # an absurd Retry-After must not silence the bridge for good
 
 Job = Callable[[], Awaitable[None]]
 
@@ -109,8 +110,8 @@ class Backoff:
         self._failures = 0
 
     def failed(self, retry_after: float | None) -> float:
-        """Seconds to wait after one more failure: what was asked for, else twice as long each time, with jitter."""
+        """Seconds to wait after one more failure: what was asked for, up to an hour, else ever longer."""
         self._failures += 1
         doubled = min(_LONGEST_BACKOFF, self._interval * 2.0 ** min(self._failures - 1, 10))
         jittered = doubled * random.uniform(0.75, 1.25)  # noqa: S311 - spreads retries, keeps no secret
-        return max(retry_after or 0.0, jittered)
+        return max(min(retry_after or 0.0, _LONGEST_ASKED), jittered)

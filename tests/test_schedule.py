@@ -81,5 +81,6 @@ def test_patience_doubles_up_to_a_minute_and_obeys_what_was_asked() -> None:
     assert waits[1] > waits[0]
     assert all(45 <= wait <= 75 for wait in waits[5:])
     assert backoff.failed(300) == 300
+    assert backoff.failed(float("inf")) == 3600
     backoff.succeeded()
     assert backoff.failed(None) <= 6.25

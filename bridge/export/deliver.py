@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
-from bridge.export.answers import Accepted, Denied, PartlyRejected, Refused, Retryable, Signal, Sink, TooLarge
+from bridge.export.answers import Accepted, Answer, Denied, PartlyRejected, Refused, Retryable, Signal, Sink, TooLarge
 from bridge.ledger.ledger import DeadLetter
 
 
@@ -50,16 +50,21 @@ async def deliver(sink: Sink, payload: bytes) -> Delivery:
         match await sink.send(Signal.TRACES, part):
             case Accepted(warning):
                 settled.accept(stop - start, warning)
-            case PartlyRejected(rejected, reason):
-                settled.reject_some(part, stop - start, rejected, reason)
             case Retryable() | Denied() as waiting:
                 return settled.delivery(waiting, payload if start == 0 else _part(payload, start, total))
-            case TooLarge(reason) | Refused(reason) if stop - start > 1:
+            case answer if stop - start > 1 and _took_none(answer, stop - start):
                 middle = (start + stop) // 2
                 todo += [(middle, stop), (start, middle)]
+            case PartlyRejected(rejected, reason):
+                settled.reject_some(part, stop - start, rejected, reason)
             case TooLarge(reason) | Refused(reason):
                 settled.reject_each(part, reason)
     return settled.delivery()
+
+
+def _took_none(answer: Answer, spans: int) -> bool:
+    """Whether halves of the request double nothing; one receiver calls all spans rejected when it means too large."""
+    return not isinstance(answer, PartlyRejected) or answer.rejected >= spans
 
 
 @dataclass(slots=True)

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
-import socket
 import ssl
-from collections.abc import Iterator
 
 import httpx
 
 from bridge import __version__, retry_after
+from bridge.causes import causes, why
 from bridge.clock import Clock
 from bridge.errors import SettingsError
 from bridge.export import replies, tls
@@ -157,27 +155,11 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def _failed(address: str, error: Exception) -> Answer:
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return Denied(
                 f"TLS with {address} failed, check the scheme and the certificates: {cause.reason or cause}"
             )
     if isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error):
         return Denied(f"{address} does not speak HTTP: is this the gRPC port?")
-    return Retryable(f"{address}: {_why(error)}")
-
-
-def _why(error: Exception) -> str:
-    """In the operating system's words where it has some, since httpx says `All connection attempts failed`."""
-    for cause in _causes(error):
-        if isinstance(cause, socket.gaierror):
-            return str(cause.strerror)
-        if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno)
-    return replies.one_line(str(error)) or type(error).__name__
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error:
-        yield error
-        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
+    return Retryable(f"{address}: {why(error)}")

@@ -175,3 +175,10 @@ async def test_over_a_real_connection() -> None:
     assert first.waiting.retry_after == 3
     assert (first.accepted, rest.accepted) == (2, 2)
     assert [numbers(request.body) for request in receiver.requests] == [[1, 2, 3, 4], [1, 2], [3, 4], [3, 4]]
+
+
+async def test_all_rejected_may_mean_too_many_and_then_halves_are_taken() -> None:
+    backend = Backend(lambda asked: PartlyRejected(len(asked), "HTTP 413") if len(asked) > 2 else Accepted())
+    delivery = await deliver(backend, payload(7))
+    assert delivery == Delivery(accepted=7)
+    assert backend.taken == originals(7)
