@@ -54,7 +54,7 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
     over_since = _over_since(followed, reading)
     seen = _fingerprint(reading)
     view = _View(followed, reading, policy, over_since, changed=seen != followed.seen)
-    verdicts = {step.id: view.verdict(step) for step in reading.steps if step.id not in followed.sent}
+    verdicts = view.verdicts()
     settled = tuple(SettledStep(step, outcome) for step in reading.steps if (outcome := verdicts.get(step.id)))
     at = reading.at
     news = view.changed or bool(settled)
@@ -97,8 +97,22 @@ class _View:
     over_since: float | None
     changed: bool
 
+    def verdicts(self) -> dict[str, Outcome | None]:
+        """How each step ended, once it may be sent.
+
+        A final step that still waits holds the ones after it, so that they are laid out in their order; a pending
+        one holds nobody.
+        """
+        verdicts: dict[str, Outcome | None] = {}
+        held = False
+        for step in self.reading.steps:
+            if step.id not in self.followed.sent:
+                verdicts[step.id] = None if held else self.verdict(step)
+                held = held or (verdicts[step.id] is None and not _is_pending(step))
+        return verdicts
+
     def verdict(self, step: Step) -> Outcome | None:
-        """How the step ended, once it may be sent."""
+        """How one step ended, whatever its neighbours do."""
         waited = self.reading.at - self.since(step)
         if _is_pending(step):
             return self._orphaned(waited)

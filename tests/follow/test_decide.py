@@ -84,6 +84,16 @@ def test_a_pending_step_holds_the_cursor_and_not_its_neighbours() -> None:
     assert (decision.run.cursor, decision.run.sent) == ("step-1", ("step-3",))
 
 
+def test_a_final_step_that_waits_holds_the_ones_after_it() -> None:
+    steps = (a_step(1), a_step(2, stop_reason="end_turn"))
+    late = {"messages": (Message(id="m-2", step_id="step-2"),)}
+    first = decide(followed(), read(a_run(), *steps, **late), POLICY)
+    assert outcomes(first) == []
+    assert set(first.run.waiting) == {"step-1", "step-2"}
+    both = decide(first.run, read(a_run(), *steps, at=T0 + 15, **late), POLICY)
+    assert [step for step, _ in outcomes(both)] == ["step-1", "step-2"]
+
+
 def test_what_was_sent_past_the_cursor_is_not_sent_again_and_the_cursor_catches_up() -> None:
     run = followed(cursor="step-1", sent=("step-3",))
     decision = decide(run, read(a_run(), a_step(2), a_step(3, stop_reason="end_turn")), POLICY)
