@@ -93,7 +93,7 @@ class World:
             Access(base_url="http://letta.test", requests_per_second=1000),
             self.clock,
             on_answer=lambda endpoint, _answer: self.requests.append(endpoint),
-            transport=httpx.ASGITransport(self.letta.app),
+            transport=httpx.ASGITransport(self.letta.app, raise_app_exceptions=False),
         )
         source = LettaSource(client, self.clock)
         service = app.assemble(
