@@ -79,7 +79,7 @@ class Discovery:
     async def _new_runs(self, now: float) -> Sequence[Run]:
         origin = await self._ledger.origin() or 0
         watermark = await self._ledger.watermark() or origin
-        floor = max(origin, watermark - self._overlap_ns)
+        floor = max(origin, min(watermark, self._server_now_ns(watermark)) - self._overlap_ns)
         if self._descent is None:
             return await self._walk(None, floor, now, watermark)
         head = await self._walk_head(max(floor, self._descent.top_ns - self._overlap_ns), now)
@@ -89,6 +89,11 @@ class Discovery:
             self._metrics.cursor_restarted()
             self._descent = None
             return head
+
+    def _server_now_ns(self, otherwise: int) -> int:
+        """The server's clock; a watermark ahead of it is left over from before that clock was set back."""
+        now = self._source.server_now()
+        return otherwise if now is None else round(now * _NS)
 
     async def _walk_head(self, floor: int, now: float) -> Sequence[Run]:
         found: list[Run] = []

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,33 @@ class HandClock:
 
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
+
+
+class LettasClock:
+    """The server's own clock: ahead of the bridge's by so many seconds."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self._clock = clock
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return self._clock.time + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+
+class DatedTransport(httpx.AsyncBaseTransport):
+    """The stand-in without a network, and with the Date header that a web server adds."""
+
+    def __init__(self, letta: StandIn, clock: LettasClock) -> None:
+        self._inner = httpx.ASGITransport(letta.app, raise_app_exceptions=False)
+        self._clock = clock
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        response.headers["date"] = formatdate(self._clock.now(), usegmt=True)
+        return response
 
 
 class RecordingSink:
@@ -75,7 +103,8 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.clock = HandClock()
-        self.store = Store(self.clock)
+        self.lettas_clock = LettasClock(self.clock)
+        self.store = Store(self.lettas_clock)
         self.letta = StandIn(self.store)
         self.sink = RecordingSink()
         self.requests: list[str] = []
@@ -93,7 +122,7 @@ class World:
             Access(base_url="http://letta.test", requests_per_second=1000),
             self.clock,
             on_answer=lambda endpoint, _answer: self.requests.append(endpoint),
-            transport=httpx.ASGITransport(self.letta.app, raise_app_exceptions=False),
+            transport=DatedTransport(self.letta, self.lettas_clock),
         )
         source = LettaSource(client, self.clock)
         service = app.assemble(

@@ -185,6 +185,30 @@ async def test_a_run_that_becomes_visible_late_and_out_of_order_is_found(world: 
         await assert_all_delivered_once(world, bridge)
 
 
+@pytest.mark.parametrize("ahead", [3600, -3600])
+async def test_an_hour_between_the_clocks_changes_nothing(world: World, ahead: float) -> None:
+    patient(world)
+    world.environ["BRIDGE_START_FROM"] = "now"
+    world.lettas_clock.ahead = ahead
+    play(world, "text", at=START + ahead - 100)
+    async with world.bridge() as bridge:
+        await bridge.sweep()
+        new = play(world, "tool_ok", at=START + ahead + 20)
+        await bridge.drain()
+    assert world.delivered("invoke_agent", "letta.run.id") == new
+
+
+async def test_new_runs_are_found_after_the_servers_clock_was_set_back_an_hour(world: World) -> None:
+    world.lettas_clock.ahead = 3600
+    play(world, "text", at=START + 3600)
+    async with world.bridge() as bridge:
+        await bridge.sweep(times=8)
+        world.lettas_clock.ahead = 0
+        play(world, "tool_ok", at=world.clock.time)
+        await bridge.drain()
+        await assert_all_delivered_once(world, bridge)
+
+
 async def test_a_step_that_cannot_be_read_is_kept_and_the_run_goes_on(world: World) -> None:
     play(world, "tool_ok")
     world.clock.time += 60
