@@ -74,7 +74,11 @@ def test_lines_below_the_level_are_left_out(stream: io.StringIO) -> None:
 @pytest.mark.parametrize(
     "name", ["apscheduler.scheduler", "uvicorn.error", "uvicorn.access", "httpx", "httpcore.http11"]
 )
-def test_libraries_take_the_same_way_from_warning_up(name: str, stream: io.StringIO) -> None:
+def test_libraries_take_the_same_way_from_warning_up(
+    name: str, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(name), "propagate", True)  # a server that ran before has silenced its own
+    monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
     log.configure(level="debug", stream=stream)
     logging.getLogger(name).info("talk")
     logging.getLogger(name).warning("%s runs", 2)

@@ -69,6 +69,13 @@ class Stand:
             stderr=asyncio.subprocess.PIPE,
         )
 
+    async def is_up(self) -> bool:
+        async with httpx.AsyncClient() as browser:
+            try:
+                return (await browser.get(f"http://{self.page}/livez")).is_success
+            except httpx.TransportError:
+                return False
+
     def names(self) -> list[str]:
         traces = [request for request in self.backend.requests if request.path == "/v1/traces"]
         return sorted(span.name.split()[0] for request in traces for span in request.spans())
@@ -128,6 +135,7 @@ async def test_kill_9_at_any_moment_loses_nothing(stand: Stand) -> None:
         found = {a.value.string_value for s in spans for a in s.attributes if a.key == "letta.step.id"}
         return found if sum(s.name.startswith("invoke_agent") for s in spans) >= 3 else set()
 
+    await until(stand.is_up)
     await until(lambda: delivered() == steps)
     last.terminate()
     await last.communicate()
@@ -188,17 +196,14 @@ async def test_a_wrong_setting_is_one_line_and_exit_code_2(stand: Stand, environ
 
 async def test_a_ledger_in_use_is_one_line_and_exit_code_3(stand: Stand) -> None:
     first = await stand.start("run")
-    second: Process | None = None
-
-    async def in_use() -> bool:
-        nonlocal second
-        second = await stand.start("once", BRIDGE_SETTLE="0")
-        await second.communicate()
-        return second.returncode == 3
-
-    await until(in_use)
+    await until(stand.is_up)
+    second = await stand.start("once")
+    _, log = await second.communicate()
     first.terminate()
     await first.communicate()
+    assert second.returncode == 3
+    assert b"another bridge is using it" in log
+    assert len(log.splitlines()) == 1
 
 
 async def test_help_names_every_command(stand: Stand) -> None:
