@@ -7,14 +7,11 @@ before anything is served; a page that cannot be made is a 503 with one line, an
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-import uvicorn
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,9 +20,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bridge import exposition
+from bridge.causes import why
 from bridge.clock import Clock
 from bridge.errors import BridgeError, SettingsError
 from bridge.health import Health
+from bridge.hosting import authority, hosted
 
 Messages = Callable[[], Awaitable[Iterable[ExportMetricsServiceRequest]]]
 
@@ -80,54 +79,17 @@ async def serving(app: ASGIApp, *, host: str, port: int) -> AsyncIterator[str]:
     Raises:
         SettingsError: nothing can listen there.
     """
-    with _listener(host, port) as listener:
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=1,
-        )
-        server = _Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
+    async with contextlib.AsyncExitStack() as stack:
         try:
-            yield f"http://{_authority(host, listener.getsockname()[1])}"
-        finally:
-            server.should_exit = True
-            await task
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the bridge, which has a batch to finish first."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    """A listening socket of our own: uvicorn ends the process where it cannot bind one."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except (OSError, UnicodeError) as error:
-        raise SettingsError(
-            f"cannot listen on {_authority(host, port)}: {_why(error)}; "
-            "free it, or set BRIDGE_LISTEN to another address, or to off"
-        ) from error
+            url = await stack.enter_async_context(hosted(app, host=host, port=port))
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(
+                f"cannot listen on {authority(host, port)}: {_why(error)}; "
+                "free it, or set BRIDGE_LISTEN to another address, or to off"
+            ) from error
+        yield url
 
 
 def _why(error: OSError | UnicodeError) -> str:
-    """The system's own words where it has some: `create_server` puts Python's beside them."""
-    if isinstance(error, socket.gaierror | UnicodeError):
-        return "no such host"
-    return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """The system's own words; it has none for a name that nobody knows."""
+    return "no such host" if isinstance(error, socket.gaierror | UnicodeError) else why(error)

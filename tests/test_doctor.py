@@ -9,10 +9,10 @@ import pytest
 from receivers import HttpReceiver, says
 
 from bridge.clock import SystemClock
-from bridge.demo.hosting import hosted
 from bridge.demo.standin.app import StandIn
 from bridge.demo.standin.store import Store
 from bridge.doctor import examine
+from bridge.hosting import hosted
 from bridge.settings import load
 
 KEY = "sk-canary-0123456789"

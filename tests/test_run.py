@@ -15,10 +15,10 @@ from receivers import HttpReceiver, says
 
 from bridge.clock import SystemClock
 from bridge.demo import recording
-from bridge.demo.hosting import hosted
 from bridge.demo.standin.app import StandIn
 from bridge.demo.standin.rows import Table
 from bridge.demo.standin.store import Store
+from bridge.hosting import hosted
 
 FAST = {
     "BRIDGE_POLL_INTERVAL": "200ms",

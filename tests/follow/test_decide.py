@@ -86,11 +86,11 @@ def test_a_pending_step_holds_the_cursor_and_not_its_neighbours() -> None:
 
 def test_a_final_step_that_waits_holds_the_ones_after_it() -> None:
     steps = (a_step(1), a_step(2, stop_reason="end_turn"))
-    late = {"messages": (Message(id="m-2", step_id="step-2"),)}
-    first = decide(followed(), read(a_run(), *steps, **late), POLICY)
+    late = (Message(id="m-2", step_id="step-2"),)
+    first = decide(followed(), read(a_run(), *steps, messages=late), POLICY)
     assert outcomes(first) == []
     assert set(first.run.waiting) == {"step-1", "step-2"}
-    both = decide(first.run, read(a_run(), *steps, at=T0 + 15, **late), POLICY)
+    both = decide(first.run, read(a_run(), *steps, at=T0 + 15, messages=late), POLICY)
     assert [step for step, _ in outcomes(both)] == ["step-1", "step-2"]
 
 

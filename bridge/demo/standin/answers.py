@@ -79,6 +79,11 @@ async def bad_value(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 400)
 
 
+async def unhandled(_: Request, _error: Exception) -> Response:
+    """Anything else; the exception then goes on to uvicorn, which closes the connection, as it does on 0.16.8."""
+    return JSONResponse({"detail": "An unknown error occurred"}, 500)
+
+
 def _in_order(shown: Sequence[Body], *, newest_first: bool) -> list[Body]:
     return list(reversed(shown)) if newest_first else list(shown)
 

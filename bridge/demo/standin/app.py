@@ -31,6 +31,10 @@ _NO_STEP: Final = "No Step found with id {}"
 _NO_STEP_LIST: Final = "Argument order does not match type typing.Optional[str]; is {} of type <class 'bool'>"
 
 
+class Unhandled(Exception):
+    """What the server does not expect: it answers 500 and closes the connection without saying so."""
+
+
 class StandIn:
     """One Letta server.
 
@@ -63,6 +67,7 @@ class StandIn:
                 HTTPException: answers.problem,
                 params.Invalid: answers.invalid,
                 ValueError: answers.bad_value,
+                Exception: answers.unhandled,
             },
         )
 
@@ -94,7 +99,7 @@ class StandIn:
     @property
     def _database(self) -> Store:
         if self.database_down:
-            raise HTTPException(500, "An unknown error occurred")
+            raise Unhandled
         return self.store
 
     async def _health(self, _: Request) -> Response:
@@ -114,7 +119,7 @@ class StandIn:
 
     async def _delete_run(self, _: Request) -> Response:
         """0.16.8 calls a method that is not there, and deletes nothing."""
-        return JSONResponse({"detail": "An unknown error occurred"}, 500)
+        raise Unhandled
 
     async def _run_steps(self, request: Request) -> Response:
         asked = params.query(params.ListQuery, request.query_params, order="desc")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -108,7 +108,7 @@ class Store:
             if table is not Table.AGENTS:
                 self._keep(table, lambda row: row.created_at >= limit)
 
-    def _keep(self, table: Table, wanted: Any) -> None:
+    def _keep(self, table: Table, wanted: Callable[[Row], bool]) -> None:
         self._tables[table] = {row.id: row for row in self._tables[table].values() if wanted(row)}
 
     def _settle(self) -> None:

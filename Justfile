@@ -1,0 +1,32 @@
+# What people do here; `just` lists it. The commands need the environment of CONTRIBUTING.md on the PATH.
+
+_default:
+    @just --list
+
+# the ordinary tests; no server, no browser
+test *arguments:
+    pytest {{ arguments }}
+
+# everything a change must pass before it is shown
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+    deptry .
+
+# against a real Letta server and real receivers; `lab` is the folder with lab.sh
+real lab:
+    LETTA_LAB={{ lab }} pytest tests/real
+
+# requirements.lock from pyproject.toml; `just lock --upgrade` for newer versions
+lock *arguments:
+    .ci/lock {{ arguments }}
+
+# traces in a browser, without a server
+demo:
+    bridge demo
+
+# all that runs before a change is taken
+ci:
+    .ci/run
