@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from bridge.clock import Clock
 from bridge.errors import LettaError, LettaRefused
 from bridge.export.answers import Accepted, Signal, Sink
-from bridge.export.metrics import totals_message
+from bridge.export.metrics import totals_request
 from bridge.health import Health
 from bridge.ledger.ledger import Ledger
 from bridge.log import get_logger
@@ -114,14 +114,14 @@ class Service:
         self._metrics.lag(now - self._caught_up)
         self._metrics.dead_letters(await self._ledger.dead_letter_count())
         self._metrics.ledger_size(await self._ledger.size_bytes())
-        totals = totals_message(
+        totals = totals_request(
             await self._ledger.totals(),
             start_ns=await self._ledger.start_ns(),
             now_ns=round(now * _NS),
             resource=self._resource,
             gauges=open_runs,
         )
-        return ExportMetricsServiceRequest(resource_metrics=[totals]), self._metrics.message()
+        return totals, self._metrics.message()
 
     async def _attempt(self) -> Report:
         if not self._probed:

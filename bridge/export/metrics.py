@@ -35,14 +35,12 @@ _Attributes = tuple[tuple[str, AttributeValue], ...]
 _Add = Callable[[Metric, Instrument, Total], NumberDataPoint | HistogramDataPoint]
 
 
-def encode_totals(
+def totals_request(
     totals: Mapping[SeriesKey, Total], *, start_ns: int, now_ns: int, resource: Resource, gauges: OpenRuns
-) -> bytes:
-    """A serialised ExportMetricsServiceRequest that holds the `totals_message`."""
-    request = ExportMetricsServiceRequest()
+) -> ExportMetricsServiceRequest:
+    """The request that holds the `totals_message` alone."""
     message = totals_message(totals, start_ns=start_ns, now_ns=now_ns, resource=resource, gauges=gauges)
-    request.resource_metrics.append(message)
-    return request.SerializeToString()
+    return ExportMetricsServiceRequest(resource_metrics=[message])
 
 
 def totals_message(

@@ -140,10 +140,6 @@ class Ledger(Protocol):
         """One run in whatever phase, or None."""
         ...
 
-    async def remember(self, runs: Sequence[FollowedRun]) -> None:
-        """Store what was observed of runs where nothing had to be sent."""
-        ...
-
     async def steps_watermark(self) -> float | None:
         """How far the global step list has been read, seconds since the epoch; None at first."""
         ...

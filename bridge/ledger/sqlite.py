@@ -124,11 +124,6 @@ class SqliteLedger:
         with self._file.reading():
             return self._run(run_id)
 
-    async def remember(self, runs: Sequence[FollowedRun]) -> None:
-        """See the protocol."""
-        with self._file.writing() as connection:
-            self._store(connection, runs)
-
     async def steps_watermark(self) -> float | None:
         """See the protocol."""
         steps_watermark: float | None = self._one("SELECT steps_watermark FROM stream WHERE id = ?")[0]

@@ -8,7 +8,7 @@ from export_samples import RESOURCE, payload, rich_span, span
 from bridge.export.answers import Accepted, Denied, Signal
 from bridge.export.console import ConsoleSink
 from bridge.export.encode import encode_spans
-from bridge.export.metrics import encode_totals
+from bridge.export.metrics import totals_request
 from bridge.ledger.ledger import OpenRuns
 from bridge.map.instruments import CATALOGUE
 from bridge.map.totals import SeriesKey, Total
@@ -63,7 +63,7 @@ async def test_metrics_are_a_line_a_point() -> None:
         (name, ()): Total(sum=2.5, count=2, buckets=(2,) + (0,) * len(CATALOGUE[name].bounds)),
     }
     gauges = OpenRuns(by_status={}, oldest_created_ns=None, awaiting_approval=3)
-    request = encode_totals(totals, start_ns=1, now_ns=2, resource=RESOURCE, gauges=gauges)
+    request = totals_request(totals, start_ns=1, now_ns=2, resource=RESOURCE, gauges=gauges).SerializeToString()
     await ConsoleSink(stream).send(Signal.METRICS, request)
     assert stream.getvalue().splitlines()[:2] == [
         "letta.steps{letta.step.status='failed'} 2 {step}",

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bridge.export.answers import Accepted, Denied, Retryable, Signal
 from bridge.export.encode import encode_spans
 from bridge.export.file import FileSink
-from bridge.export.metrics import encode_totals
+from bridge.export.metrics import totals_request
 from bridge.ledger.ledger import OpenRuns
 
 
@@ -73,7 +73,8 @@ async def test_metrics_go_into_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "all.jsonl"
     nothing = OpenRuns(by_status={}, oldest_created_ns=None, awaiting_approval=3)
     await FileSink(path).send(
-        Signal.METRICS, encode_totals({}, start_ns=1, now_ns=2, resource=RESOURCE, gauges=nothing)
+        Signal.METRICS,
+        totals_request({}, start_ns=1, now_ns=2, resource=RESOURCE, gauges=nothing).SerializeToString(),
     )
     metrics = lines(path)[0]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert metrics[-1]["gauge"]["dataPoints"][0]["asInt"] == "3"

@@ -10,7 +10,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from bridge import __version__
 from bridge.export.encode import SCHEMA_URL
-from bridge.export.metrics import encode_totals, totals_message
+from bridge.export.metrics import totals_message, totals_request
 from bridge.ledger.ledger import OpenRuns
 from bridge.map.instruments import CATALOGUE
 from bridge.map.totals import SeriesKey, Total
@@ -58,7 +58,7 @@ def as_sdk(key: SeriesKey, total: Total) -> sdk.Metric:
 def test_the_totals_are_what_the_official_encoder_makes_of_them() -> None:
     totals = {STEPS: Total(sum=42, count=42), DURATION: histogram(3)}
     ours = ExportMetricsServiceRequest.FromString(
-        encode_totals(totals, start_ns=START, now_ns=NOW, resource=RESOURCE, gauges=NOTHING_OPEN)
+        totals_request(totals, start_ns=START, now_ns=NOW, resource=RESOURCE, gauges=NOTHING_OPEN).SerializeToString()
     )
     del ours.resource_metrics[0].scope_metrics[0].metrics[2:]  # the gauges
     theirs = ExportMetricsServiceRequest.FromString(official(totals))

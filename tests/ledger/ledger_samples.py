@@ -30,6 +30,11 @@ def batch(*payloads: bytes, plan: Plan | None = None) -> Batch:
     return Batch(payloads, len(payloads), plan or Plan())
 
 
+def visited(*runs: FollowedRun) -> Batch:
+    """Runs that were looked at, with nothing to send."""
+    return Batch((), 0, Plan(runs=runs))
+
+
 FULL_PLAN = Plan(
     runs=(followed("run-1", phase="closed", cursor="step-2", sent=("step-3",), waiting={"step-4": NOW}),),
     totals=(

@@ -4,7 +4,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from ledger_samples import DURATION, FULL_PLAN, LETTER, NOW, STEPS, SUCCESS, UNREADABLE, batch, counted, followed
+from ledger_samples import (
+    DURATION,
+    FULL_PLAN,
+    LETTER,
+    NOW,
+    STEPS,
+    SUCCESS,
+    UNREADABLE,
+    batch,
+    counted,
+    followed,
+    visited,
+)
 
 from bridge.errors import LedgerError
 from bridge.follow.state import FollowedRun, Phase
@@ -101,7 +113,7 @@ class TestDiscover:
 
     async def test_leaves_known_runs_alone(self, ledger: Ledger, reopen: Reopen) -> None:
         await ledger.discover([followed("run-1")])
-        await ledger.remember([followed("run-1", cursor="step-5", phase=Phase.CLOSED)])
+        await ledger.commit(visited(followed("run-1", cursor="step-5", phase=Phase.CLOSED)))
         assert await ledger.discover([followed("run-1"), followed("run-2")]) == 1
         known = await (await reopen()).run("run-1")
         assert known is not None
@@ -145,7 +157,7 @@ class TestActive:
 
     async def test_follows_what_was_seen_last(self, ledger: Ledger) -> None:
         await ledger.discover([followed("run-1", status="running")])
-        await ledger.remember([followed("run-1", status="failed")])
+        await ledger.commit(visited(followed("run-1", status="failed")))
         assert await ledger.active() == []
 
 
@@ -186,7 +198,7 @@ class TestWake:
         await ledger.discover([followed("old", last_visit=NOW - 9), followed("woken", last_visit=NOW - 1)])
         await ledger.wake(["woken"], now=NOW)
         assert ids(await ledger.due(now=NOW, limit=1)) == ["woken"]
-        await ledger.remember([followed("woken", last_visit=NOW)])
+        await ledger.commit(visited(followed("woken", last_visit=NOW)))
         assert ids(await ledger.due(now=NOW, limit=1)) == ["old"]
 
 
@@ -354,9 +366,9 @@ def _asking(name: str, **fields: object) -> FollowedRun:
     return followed(name, **{"status": "completed", "stop_reason": "requires_approval"} | fields)
 
 
-async def test_remember_keeps_all_of_a_run(ledger: Ledger, reopen: Reopen) -> None:
+async def test_commit_keeps_all_of_a_run(ledger: Ledger, reopen: Reopen) -> None:
     run = FULL_PLAN.runs[0].model_copy(update={"next_visit": NOW + 1 / 3, "agent_id": "agent-é", "seen": 'a"b'})
-    await ledger.remember([run])
+    await ledger.commit(visited(run))
     assert await (await reopen()).run("run-1") == run
 
 

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_samples import NOW, batch, counted, followed
+from ledger_samples import NOW, batch, counted, followed, visited
 
 from bridge.errors import LedgerError, SettingsError
 from bridge.ledger.file import LedgerFile
@@ -342,7 +342,7 @@ class TestSize:
         sent = batch(bytes(200_000), plan=counted(1_000))
         await ledger.prepare(sent)
         await ledger.commit(sent)
-        await ledger.remember([followed(name, created_ns=n, phase="closed") for name, n in names])
+        await ledger.commit(visited(*[followed(name, created_ns=n, phase="closed") for name, n in names]))
         return await ledger.size_bytes()
 
     async def test_counts_what_lies_beside_the_file(self, opens: Opens, path: Path) -> None:
