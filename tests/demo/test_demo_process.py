@@ -67,6 +67,14 @@ class Demo:
         raise AssertionError(f"it said no address: {self.said}{self._process.communicate()[1]}")
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Whoever started the tests in the background had Ctrl-C ignored, and a child inherits that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
@@ -109,7 +117,10 @@ def test_takes_the_next_port_when_one_is_taken(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         demo = Demo(port, folder)
-        code, _, _ = demo.interrupt()
+        try:
+            code, _, _ = demo.interrupt()
+        finally:
+            demo.end()
 
     assert code == 0
     other = httpx.URL(demo.url).port

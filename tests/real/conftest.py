@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,6 @@ from real.lab import Lab
 from real.world import World, play, receivers
 
 HERE = Path(__file__).parent
-INSTALL = HERE.parents[1] / ".ci" / "install-receivers"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,14 +37,14 @@ def lab() -> Iterator[Lab]:
     try:
         yield lab
     finally:
-        labs.take_down(lab)
+        labs.take_down()
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> World:
     """The end of the one pass; its logs stay in pytest's temporary folder."""
     folder = tmp_path_factory.mktemp("real")
-    subprocess.run([INSTALL, labs.scratch()], check=True)
+    labs.install_receivers()
     with ExitStack() as stack:
         ready = receivers(labs.scratch(), folder)
         for receiver in ready.values():

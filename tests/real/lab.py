@@ -1,15 +1,15 @@
 """The lab: a real Letta 0.16.8 server with a scripted model behind it, on loopback.
 
-LETTA_LAB names the folder with lab.sh; it is copied to a scratch folder (BRIDGE_REAL_DIR) that is reused between
-runs, installed, brought up, and taken down at the end. With LETTA_LAB_URL a server that already runs is used and left
-alone, except that LETTA_LAB_DIR (where that lab lives) lets a test kill it and start it again.
+LETTA_LAB names the folder with lab.sh; .ci/lab copies it to a scratch folder (BRIDGE_REAL_DIR) that is reused between
+runs, installs it, brings it up, and takes it down at the end. With LETTA_LAB_URL a server that already runs is used
+and left alone, except that LETTA_LAB_DIR (where that lab lives) lets a test kill it and start it again.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import httpx
 
 from real.waiting import until
 
+SCRIPTS = Path(__file__).parents[2] / ".ci"
 DEFAULT_URL = "http://127.0.0.1:18283"
 REDIS = "LETTA_REDIS_HOST=127.0.0.1 LETTA_REDIS_PORT=16379"
 
@@ -64,37 +65,26 @@ class Lab:
 
     def _script(self, script: str, *arguments: str, **environment: str) -> None:
         assert self.home is not None, "LETTA_LAB_DIR is not set: this server may not be restarted"
-        run(self.home, script, *arguments, **environment)
+        _run(str(self.home / script), *arguments, log=self.home / "logs" / "tests.log", **environment)
 
 
-def run(home: Path, script: str, *arguments: str, **environment: str) -> None:
-    """Run one of the lab's scripts; its output goes to a file, since servers it starts would hold a pipe open."""
-    log = home / "logs" / "tests.log"
-    log.parent.mkdir(exist_ok=True)
-    with log.open("a") as output:
-        command = [str(home / script), *arguments]
-        subprocess.run(
-            command, env={**os.environ, **environment}, stdout=output, stderr=output, check=True, timeout=1200
-        )
+def install_receivers() -> None:
+    """Install the receivers in the scratch folder; quick where that was done before."""
+    _run(str(SCRIPTS / "install-receivers"), str(scratch()), log=scratch() / "receivers.log")
 
 
 def bring_up() -> Lab:
-    """Copy, install and start the lab in the scratch folder; quick where that was done before."""
-    home = scratch() / "lab"
-    shutil.copytree(os.environ["LETTA_LAB"], home, dirs_exist_ok=True, copy_function=_writable_copy)
-    for folder in (home, home / "lab"):
-        folder.chmod(0o755)
-    run(home, "lab.sh", "install")
-    run(home, "lab.sh", "up")
-    lab = Lab(DEFAULT_URL, home)
+    """Copy, install and start the lab in the scratch folder; only starts it where that was done before."""
+    for command in ("install", "up"):
+        _run(str(SCRIPTS / "lab"), command, log=scratch() / "lab.log")
+    lab = Lab(DEFAULT_URL, scratch() / "lab")
     until(lab.healthy, seconds=90, what="the lab's server is healthy")
     return lab
 
 
-def take_down(lab: Lab) -> None:
+def take_down() -> None:
     """Stop everything `bring_up` started."""
-    assert lab.home is not None
-    run(lab.home, "lab.sh", "down")
+    _run(str(SCRIPTS / "lab"), "down", log=scratch() / "lab.log")
 
 
 def running() -> Lab:
@@ -103,8 +93,16 @@ def running() -> Lab:
     return Lab(os.environ["LETTA_LAB_URL"].rstrip("/"), Path(home) if home else None)
 
 
-def _writable_copy(source: str, target: str) -> None:
-    """The lab may be read-only, and a copy of a copy must be possible."""
-    Path(target).unlink(missing_ok=True)
-    shutil.copy(source, target)
-    Path(target).chmod(0o755)
+def _run(*command: str, log: Path, **environment: str) -> None:
+    """Run a script, with its output in a file: a pipe would be held open by the servers it starts."""
+    tools = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "BRIDGE_REAL_DIR": str(scratch())}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as output:
+        subprocess.run(
+            command,
+            env={**os.environ, **tools, **environment},
+            stdout=output,
+            stderr=output,
+            check=True,
+            timeout=1200,
+        )
