@@ -62,7 +62,7 @@ async def run(settings: Settings, *, dry_run: bool = False) -> None:
         try:
             await schedule.until_stopped(grace=settings.serve.grace - last_export, on_stop=service.stop)
         except TimeoutError:
-            _log.warning("stopped before the batch in flight was answered: it is kept and will be sent again")
+            _log.warning("the grace time is over: the sweep under way was cut off, and goes on with the next start")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(last_export):
                 await service.export_metrics()

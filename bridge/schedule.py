@@ -88,6 +88,8 @@ class Schedule:
             self._running.add(task)
             try:
                 await job()
+            except asyncio.CancelledError:
+                return  # the grace time is over; APScheduler would log it with a traceback
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends the service, with its own words
                 self._failure = error
                 self._stop.set()

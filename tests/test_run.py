@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from receivers import HttpReceiver, says
+from receivers import HttpReceiver, hangs, says
 
 from bridge.clock import SystemClock
 from bridge.demo import recording
@@ -152,6 +152,18 @@ async def test_sigterm_while_the_backend_is_away_exits_in_time_and_keeps_the_bat
     assert process.returncode == 0, log
     assert (await (await stand.start("once")).communicate()) is not None
     await until(lambda: stand.names().count("invoke_agent") >= 1)
+
+
+async def test_sigterm_while_letta_hangs_is_one_line_and_no_traceback(stand: Stand) -> None:
+    async with HttpReceiver().answer(*[hangs] * 20) as letta:
+        process = await stand.start("run", LETTA_BASE_URL=letta.url, BRIDGE_GRACE="1s")
+        await until(lambda: len(letta.requests) >= 1)
+        await until(stand.is_up)
+        process.terminate()
+        _, log = await asyncio.wait_for(process.communicate(), 15)
+    assert process.returncode == 0
+    assert b"the grace time is over" in log
+    assert b"Traceback" not in log
 
 
 async def test_once_says_what_happened(stand: Stand) -> None:
