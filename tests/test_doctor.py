@@ -80,7 +80,7 @@ async def test_the_address_is_another_services(tmp_path: Path) -> None:
     async with HttpReceiver().answer(*[says(404, b"nothing here")] * 9) as other:
         code, said = await lines(tmp_path, LETTA_BASE_URL=other.url, OTEL_EXPORTER_OTLP_ENDPOINT=other.url)
     assert code == 1
-    assert said["FAIL Letta"].endswith("LETTA_BASE_URL is not the address of a Letta server.")
+    assert said["FAIL Letta"].endswith("Is LETTA_BASE_URL a Letta server's address?")
     assert said["FAIL traces"].endswith(
         "Check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL and its headers."
     )

@@ -143,8 +143,10 @@ class LettaClient:
             return LettaUnavailable(f"Letta answered {status} to {request}: {said}", retry_after=wait, status=status)
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             return LettaRefused(f"Letta refused the key ({status}) for {request}: {said}. Check LETTA_API_KEY.")
-        if status == httpx.codes.NOT_FOUND:
+        if status == httpx.codes.NOT_FOUND and _names_a_record(response):
             return LettaNotFound(f"Letta has nothing (404) for {request}: {said}")
+        if status == httpx.codes.NOT_FOUND:
+            return LettaMisbehaved(f"{request} was answered 404: {said}. Is LETTA_BASE_URL a Letta server's address?")
         if response.is_redirect:
             target = response.headers.get("location", "nowhere")
             return LettaMisbehaved(
@@ -178,6 +180,15 @@ def _budget(requests_per_second: float) -> AsyncLimiter:
     if requests_per_second < 1:
         return AsyncLimiter(1, 1 / requests_per_second)
     return AsyncLimiter(requests_per_second, 1)
+
+
+def _names_a_record(response: httpx.Response) -> bool:
+    """Whether a 404 is Letta's word on one record; an unknown route, or a proxy on its way, says nothing of any."""
+    if "json" not in response.headers.get("content-type", ""):
+        return False
+    body = response.json() if response.content else None
+    detail = body.get("detail") if isinstance(body, dict) else None
+    return isinstance(detail, str) and detail != "Not Found"
 
 
 def _said(response: httpx.Response) -> str:

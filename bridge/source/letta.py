@@ -93,7 +93,12 @@ class LettaSource:
         if after:
             params["after"] = after
         path = f"/v1/runs/{run_id}/steps"
-        page = parse.page(STEPS, "step", await self._get(path, "/v1/runs/{id}/steps", params), f"GET {path}")
+        try:
+            body = await self._get(path, "/v1/runs/{id}/steps", params)
+        except LettaNotFound as error:
+            await self.run(run_id)  # raises where the run is gone; else it is the cursor that Letta does not know
+            raise LettaMisbehaved(f"{error}, although the run is there") from error
+        page = parse.page(STEPS, "step", body, f"GET {path}")
         if after in page.order:
             raise LettaMisbehaved(f"GET {path} came back with its own cursor {after}: it does not move on")
         self._note(page.items)

@@ -143,6 +143,7 @@ class Sweep:
     async def _sweep(self, report: Report) -> None:
         started = self._clock.now()
         rows = await self._discovery.discover(started)
+        await self._keep_malformed_runs()
         deadline = started + self._limits.patience
         while due := await self._ledger.due(now=started, limit=_CHUNK):
             if self._stopping or self._clock.now() >= deadline:
@@ -154,9 +155,13 @@ class Sweep:
         if not self._stopping:
             await self._read_loose_steps(report)
 
+    async def _keep_malformed_runs(self) -> None:
+        outbox = Outbox()
+        outbox.add_malformed(self._source.take_malformed())
+        await self._sender.send(outbox)
+
     async def _chunk(self, due: Sequence[FollowedRun], chunk: _Chunk) -> None:
         """Visit some runs side by side, then send and commit what they gave, even if the server failed midway."""
-        chunk.outbox.add_malformed(self._source.take_malformed())
         queue = iter(due)
         try:
             async with asyncio.TaskGroup() as group:

@@ -45,6 +45,17 @@ async def test_a_status_has_its_meaning(status: int, kind: type[LettaError], wor
     assert KEY not in str(raised.value)
 
 
+@pytest.mark.parametrize("response", [
+    httpx.Response(404, json={"detail": "Not Found"}),
+    httpx.Response(404, html="<h1>404</h1>"),
+    httpx.Response(404, json=["nothing"]),
+    httpx.Response(404),
+])  # fmt: skip
+async def test_a_404_that_names_no_record_does_not_say_that_one_is_gone(response: httpx.Response) -> None:
+    with pytest.raises(LettaMisbehaved, match=r"was answered 404: .* Is LETTA_BASE_URL a Letta server's address"):
+        await ask(lambda _: response)
+
+
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)])
 async def test_retry_after_is_read_in_either_form(header: str, seconds: float | None) -> None:
     with pytest.raises(LettaUnavailable) as raised:

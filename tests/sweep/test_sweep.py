@@ -11,6 +11,8 @@ from bridge_world import START, Bridge, World, attribute, spans_in
 from bridge.demo import recording
 from bridge.demo.standin.rows import Table
 from bridge.export.answers import Accepted, Answer, Refused, Retryable
+from bridge.follow.state import Phase
+from bridge.ledger.ledger import Batch, Plan
 
 ALL = recording.names()
 LOOSE = "step-00000000-0000-4000-8000-000000000001"
@@ -220,6 +222,28 @@ async def test_a_step_that_cannot_be_read_is_kept_and_the_run_goes_on(world: Wor
         assert await bridge.ledger.dead_letter_count() == 1
         await bridge.sweep(times=3)
         assert await bridge.ledger.dead_letter_count() == 1
+
+
+async def test_a_run_that_cannot_be_read_is_kept_once_although_nothing_else_is_due(world: World) -> None:
+    world.store.put(Table.RUNS, "run-odd", {"background": "perhaps"}, created_at=START, visible_at=START)
+    async with world.bridge() as bridge:
+        await bridge.sweep(times=4)
+        assert await bridge.ledger.dead_letter_count() == 1
+
+
+async def test_a_cursor_that_letta_no_longer_knows_does_not_close_its_run(world: World) -> None:
+    play(world, "server_killed")
+    async with world.bridge() as bridge:
+        await bridge.sweep(times=2)
+        (run_id,) = ids(world, Table.RUNS)
+        followed = await bridge.ledger.run(run_id)
+        assert followed is not None
+        lost = followed.model_copy(update={"cursor": LOOSE, "next_visit": 0.0})
+        await bridge.ledger.commit(Batch((), 0, Plan(runs=(lost,))))
+        await bridge.sweep()
+        after = await bridge.ledger.run(run_id)
+        assert after is not None
+        assert after.phase is Phase.OPEN
 
 
 async def test_a_deleted_agents_runs_are_closed_and_cost_nothing_more(world: World) -> None:
