@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bridge import __version__
+from bridge.commands import backfill, dead_letters, state
 from bridge.errors import BridgeError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit."""
     given = _parser().parse_args(arguments)
     try:
-        code = given.run(given)
+        code = given.run(given) if "run" in given else asyncio.run(given.command(given, _load(given)))
     except BridgeError as error:
         for line in str(error).splitlines():
             print(f"bridge: {line}", file=sys.stderr)
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     _settings_command(commands, "run", _run, "follow a Letta server until stopped", dry_run=True)
     _settings_command(commands, "once", _once, "one sweep, for cron; the exit code says what happened", dry_run=True)
     _settings_command(commands, "doctor", _doctor, "check Letta, the backend and the ledger, and say what to do")
+    for module in (backfill, dead_letters, state):
+        module.add(commands)
     demo = commands.add_parser("demo", help="see it work: no account and no server needed")
     demo.add_argument("--port", type=int, default=8080, help="port of the page (default: %(default)s)")
     demo.set_defaults(run=_demo)

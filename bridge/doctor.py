@@ -15,7 +15,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from bridge import app
 from bridge.clock import SystemClock
 from bridge.errors import BridgeError
-from bridge.export.answers import Accepted, Answer, Denied, PartlyRejected, Refused, Retryable, Signal, TooLarge
+from bridge.export.answers import (
+    Accepted,
+    Answer,
+    Denied,
+    PartlyRejected,
+    Refused,
+    Retryable,
+    Signal,
+    TooLarge,
+    Unsupported,
+)
 from bridge.export.encode import encode_spans
 from bridge.export.sink import open_sink
 from bridge.map.ids import span_id
@@ -109,7 +119,7 @@ def _verdict(answer: Answer, address: str, what: str) -> str:
             raise _Wrong(f"{address} answered, but rejected {what}: {reason}")
         case Retryable(reason):
             raise _Wrong(f"{reason}. Is the backend running, and is OTEL_EXPORTER_OTLP_ENDPOINT right?")
-        case Denied(reason):
+        case Denied(reason) | Unsupported(reason):
             raise _Wrong(f"{reason}. Check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL and its headers.")
         case Refused(reason) | TooLarge(reason):
             raise _Wrong(f"the backend refused {what}: {reason}")

@@ -63,7 +63,14 @@ class Denied:
     reason: str
 
 
-Answer = Accepted | PartlyRejected | Retryable | TooLarge | Refused | Denied
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Nothing takes this signal at the endpoint (404, 405, UNIMPLEMENTED): wrong address, or no such signal there."""
+
+    reason: str
+
+
+Answer = Accepted | PartlyRejected | Retryable | TooLarge | Refused | Denied | Unsupported
 
 
 class Sink(Protocol):

@@ -15,7 +15,7 @@ class Phase(StrEnum):
 
     OPEN = "open"  # visited until it is over and drained
     DORMANT = "dormant"  # its span is sent, but the server still lists it as active: woken when that ends
-    CLOSED = "closed"  # a tombstone, kept as long as the run can still come up in a listing
+    CLOSED = "closed"  # a tombstone, kept as long as the run can still come up in a listing, or is watched
 
 
 class Sums(BaseModel):
@@ -59,4 +59,5 @@ class FollowedRun(BaseModel):
     trace_id: str | None = None  # 32 hex digits, fixed by the first span sent
     fence_ns: int = 0  # no step still to come may start before this
     sums: Sums = Sums()
+    keep_until: float = 0.0  # a closed run is kept, and looked at again when `next_visit` comes, until then
     span_sent: bool = False  # the run's own span is delivered; a dormant run that wakes does not send it again

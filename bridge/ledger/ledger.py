@@ -20,18 +20,19 @@ from bridge.follow.state import FollowedRun
 from bridge.map.telemetry import AttributeValue
 from bridge.map.totals import SeriesKey, Total
 
-__all__ = ["Batch", "DeadLetter", "Ledger", "OpenRuns", "Plan", "SeriesKey", "Total"]
+__all__ = ["Batch", "DeadLetter", "KeptLetter", "Ledger", "OpenRuns", "Plan", "SeriesKey", "Total"]
 
 
 class DeadLetter(BaseModel):
     """Something that can never be delivered, kept with the reason.
 
     Attributes:
-        kind: `span`, `spans` (some of these were rejected, the backend does not say which), `step`, `run` or
-            `message` (a record of Letta's that could not be read).
+        kind: `span`, `spans` (some of these were rejected, the backend does not say which), `event`, `events` (the
+            same of log records), `step`, `run` or `message` (a record of Letta's that could not be read).
         source: what it is of: a span, step or run id, or the request it came from.
         reason: why, in the words of whoever refused it.
-        payload: the serialised ExportTraceServiceRequest, or the JSON text as Letta sent it.
+        payload: the serialised ExportTraceServiceRequest or ExportLogsServiceRequest, or the JSON text as Letta
+            sent it.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
@@ -40,6 +41,21 @@ class DeadLetter(BaseModel):
     source: str
     reason: str
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLetter:
+    """A dead letter as it lies in the ledger.
+
+    Attributes:
+        id: its number, which a person names it by.
+        kept_at: seconds since the epoch.
+        letter: what was kept.
+    """
+
+    id: int
+    kept_at: float
+    letter: DeadLetter
 
 
 class Plan(BaseModel):
@@ -66,17 +82,19 @@ class Plan(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Spans on their way, and what becomes true when they have arrived.
+    """Spans and log events on their way, and what becomes true when they have arrived.
 
     Attributes:
         payloads: serialised ExportTraceServiceRequests, each within the limits of one request; may be empty.
         spans: how many spans they hold together.
         plan: what `commit` makes true.
+        logs: serialised ExportLogsServiceRequests, sent after the spans that they are about; may be empty.
     """
 
     payloads: tuple[bytes, ...]
     spans: int
     plan: Plan
+    logs: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +133,19 @@ class Ledger(Protocol):
         ...
 
     async def discover(
-        self, runs: Sequence[FollowedRun], *, watermark_ns: int | None = None, forget_before_ns: int | None = None
+        self,
+        runs: Sequence[FollowedRun],
+        *,
+        now: float,
+        watermark_ns: int | None = None,
+        forget_before_ns: int | None = None,
     ) -> int:
-        """Enter the runs that are not known yet, advance the watermark, forget tombstones older than the second.
+        """Enter the runs that are not known yet, advance the watermark, forget tombstones.
 
-        Safe to repeat: a run that is known is left as it is, and the watermark never goes back. Returns how many runs
-        were new.
+        Safe to repeat: a run that is known is left as it is, and the watermark never goes back. Only where a closed
+        run is listed with another status or stop reason than it was remembered with, a look at it is due at once.
+        Forgotten are closed runs created before `forget_before_ns` whose `keep_until` is past, except those that
+        still count as awaiting an approval. Returns how many runs were new.
         """
         ...
 
@@ -134,6 +159,13 @@ class Ledger(Protocol):
 
     async def due(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
         """Open runs whose next visit has come: those just woken, then the longest unvisited first."""
+        ...
+
+    async def looks(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
+        """Closed runs to look at again for late changes: the most overdue first.
+
+        Due are those that `discover` saw changed, and those whose `keep_until` is not past and whose `next_visit` is.
+        """
         ...
 
     async def run(self, run_id: str) -> FollowedRun | None:
@@ -170,6 +202,24 @@ class Ledger(Protocol):
 
     async def dead_letter_count(self) -> int:
         """How many dead letters are kept."""
+        ...
+
+    async def dead_letters(self, *, after: int = 0, limit: int = 100) -> Sequence[KeptLetter]:
+        """The letters with a number above `after`, oldest first."""
+        ...
+
+    async def dead_letter(self, number: int) -> KeptLetter | None:
+        """One letter, or None."""
+        ...
+
+    async def settle_dead_letter(
+        self, number: int, *, plan: Plan | None = None, rest: Sequence[DeadLetter] = ()
+    ) -> bool:
+        """In one transaction: make the plan true, put `rest` in the letter's place, and the letter is gone.
+
+        What is in flight is left alone, so that this can be done beside a running service. Returns False, and does
+        nothing, where the letter is no longer there.
+        """
         ...
 
     async def size_bytes(self) -> int:

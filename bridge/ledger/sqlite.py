@@ -19,7 +19,7 @@ from typing import Any
 from bridge.follow.decide import ACTIVE
 from bridge.follow.state import FollowedRun, Phase
 from bridge.ledger.file import LedgerFile
-from bridge.ledger.ledger import Batch, DeadLetter, OpenRuns, Plan, SeriesKey, Total
+from bridge.ledger.ledger import Batch, DeadLetter, KeptLetter, OpenRuns, Plan, SeriesKey, Total
 from bridge.map.telemetry import AttributeValue
 
 _RUN = """
@@ -83,7 +83,12 @@ class SqliteLedger:
         return watermark
 
     async def discover(
-        self, runs: Sequence[FollowedRun], *, watermark_ns: int | None = None, forget_before_ns: int | None = None
+        self,
+        runs: Sequence[FollowedRun],
+        *,
+        now: float,  # noqa: ARG002
+        watermark_ns: int | None = None,
+        forget_before_ns: int | None = None,
     ) -> int:
         """See the protocol."""
         with self._file.writing() as connection:
@@ -118,6 +123,24 @@ class SqliteLedger:
         with self._file.reading() as connection:
             rows = connection.execute(_DUE, (self._stream, now, limit))
             return [FollowedRun.model_validate_json(state) for (state,) in rows]
+
+    async def looks(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
+        """See the protocol."""
+        raise NotImplementedError
+
+    async def dead_letters(self, *, after: int = 0, limit: int = 100) -> Sequence[KeptLetter]:
+        """See the protocol."""
+        raise NotImplementedError
+
+    async def dead_letter(self, number: int) -> KeptLetter | None:
+        """See the protocol."""
+        raise NotImplementedError
+
+    async def settle_dead_letter(
+        self, number: int, *, plan: Plan | None = None, rest: Sequence[DeadLetter] = ()
+    ) -> bool:
+        """See the protocol."""
+        raise NotImplementedError
 
     async def run(self, run_id: str) -> FollowedRun | None:
         """See the protocol."""

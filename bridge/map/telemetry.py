@@ -65,6 +65,31 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One OTLP log record in the context of a span, which may have been sent long before.
+
+    Attributes:
+        name: the record's event name.
+        time_ns: when it happened; 0 where Letta keeps no time of it.
+        observed_ns: when the bridge saw it.
+        trace_id: of the span that it is about.
+        span_id: of the span that it is about.
+        severity: the OTLP number: 9 INFO, 13 WARN, 17 ERROR.
+        body: one line for a person.
+        attributes: as on a span.
+    """
+
+    name: str
+    time_ns: int
+    observed_ns: int
+    trace_id: bytes
+    span_id: bytes
+    severity: int
+    body: str
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One value for one instrument of `bridge.map.instruments`: added to a counter, observed by a histogram."""
 
@@ -79,3 +104,4 @@ class Telemetry:
 
     spans: tuple[Span, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    events: tuple[LogEvent, ...] = ()

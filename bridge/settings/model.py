@@ -93,6 +93,12 @@ class Poll(Section):
     stale_after: Annotated[float, duration("1s", "365d")] = setting(
         "6h", "BRIDGE_STALE_AFTER", "An open run without news for this long is closed as stale."
     )
+    watch_for: Annotated[float, duration("0", "365d")] = setting(
+        "7d",
+        "BRIDGE_WATCH_FOR",
+        "How long a run that was sent is looked at again, ever more rarely, for what changes late: a cancel, "
+        "feedback, tags. 0 leaves it alone.",
+    )
     step_durations: Annotated[bool, SWITCH] = setting(
         "true",
         "BRIDGE_STEP_DURATIONS",
@@ -125,8 +131,8 @@ class OtlpEndpoint(Section):
         None,
         "ENDPOINT",
         "Address of the receiver; where none is given http://localhost:4318, or http://localhost:4317 with grpc. "
-        "Over HTTP the general one is a base to which /v1/traces and /v1/metrics are added, and a signal's own is "
-        "used as it stands. With grpc, host:port alone means TLS.",
+        "Over HTTP the general one is a base to which /v1/traces, /v1/metrics or /v1/logs is added, and a signal's "
+        "own is used as it stands. With grpc, host:port alone means TLS.",
         example="http://localhost:4318",
         shown=False,
     )
@@ -170,14 +176,15 @@ class OtlpEndpoint(Section):
 
 
 class Otlp(OtlpEndpoint):
-    """Where spans and metrics are sent: the standard OTLP settings, for both signals."""
+    """Where spans, metrics and log events are sent: the standard OTLP settings, for all signals."""
 
     traces: OtlpEndpoint = section(OtlpEndpoint, prefix="OTEL_EXPORTER_OTLP_TRACES_")
     metrics: OtlpEndpoint = section(OtlpEndpoint, prefix="OTEL_EXPORTER_OTLP_METRICS_")
+    logs: OtlpEndpoint = section(OtlpEndpoint, prefix="OTEL_EXPORTER_OTLP_LOGS_")
 
 
 class Export(Section):
-    """Which way spans and metrics leave."""
+    """Which way spans, metrics and log events leave."""
 
     traces: Annotated[Exporter, choice(Exporter)] = setting(
         "otlp", "OTEL_TRACES_EXPORTER", "Where spans go; console prints them, none drops them."
@@ -186,6 +193,12 @@ class Export(Section):
         "otlp",
         "OTEL_METRICS_EXPORTER",
         "Where metrics go; console prints them, none sends none. The page /metrics shows them in any case.",
+    )
+    logs: Annotated[Exporter, choice(Exporter)] = setting(
+        "otlp",
+        "OTEL_LOGS_EXPORTER",
+        "Where log events go; console prints them, none drops them. Where the backend takes no logs they are "
+        "dropped, and that is said once.",
     )
     file: Annotated[Path | None, PATH] = setting(
         None,
@@ -208,6 +221,16 @@ class Metrics(Section):
         "cumulative",
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         "Totals since the start; delta and lowmemory are not available yet.",
+    )
+
+
+class Backfill(Section):
+    """The command `bridge backfill`."""
+
+    requests_per_second: Annotated[float, number(0.1, 1000)] = setting(
+        "5",
+        "BRIDGE_BACKFILL_REQUESTS_PER_SECOND",
+        "The budget of a backfill over all its requests to the server, beside the service's own.",
     )
 
 
@@ -254,6 +277,7 @@ class Settings(Section):
     export: Export = section(Export)
     metrics: Metrics = section(Metrics)
     ledger: Ledger = section(Ledger)
+    backfill: Backfill = section(Backfill)
     serve: Serve = section(Serve)
     log: Log = section(Log)
     notes: tuple[str, ...] = ()

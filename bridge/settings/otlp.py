@@ -17,7 +17,7 @@ from typing import Any, Literal
 from bridge.settings.addresses import web_address
 from bridge.settings.model import Compression, Export, Exporter, Otlp, OtlpEndpoint, Protocol
 
-Signal = Literal["traces", "metrics"]
+Signal = Literal["traces", "metrics", "logs"]
 
 _DEFAULTS: Mapping[Protocol, str] = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
 

@@ -100,7 +100,7 @@ class Discovery:
         cursor: Run | None = None
         while True:
             page, cursor = await self._page(cursor, floor)
-            await self._ledger.discover([_followed(run, now) for run in page])
+            await self._ledger.discover([_followed(run, now) for run in page], now=now)
             found += page
             if cursor is None:
                 return found
@@ -118,6 +118,7 @@ class Discovery:
             done = cursor is None
             await self._ledger.discover(
                 [_followed(run, now) for run in page],
+                now=now,
                 watermark_ns=top if done else None,
                 forget_before_ns=top - self._overlap_ns if done else None,
             )

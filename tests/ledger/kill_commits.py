@@ -20,7 +20,7 @@ def commit(path: Path, last_statement: int) -> None:
     file = LedgerFile(path)
     ledger = SqliteLedger.of(file, source="letta", destination="otlp", now=NOW)
     sent = batch(b"first", b"second", plan=FULL_PLAN)
-    asyncio.run(ledger.discover([followed("run-1")]))
+    asyncio.run(ledger.discover([followed("run-1")], now=0))
     asyncio.run(ledger.prepare(sent))
     left = last_statement
 

@@ -94,7 +94,7 @@ async def test_the_origin_is_fixed_once(ledger: Ledger, reopen: Reopen) -> None:
 
 async def test_streams_of_one_ledger_know_nothing_of_each_other(opener: Opener) -> None:
     first = await opener(destination="one")
-    await first.discover([followed("run-1")], watermark_ns=9)
+    await first.discover([followed("run-1")], watermark_ns=9, now=0)
     await first.begin(1)
     await first.prepare(batch(b"x"))
     await first.commit(batch(plan=FULL_PLAN), [LETTER])
@@ -108,33 +108,33 @@ async def test_streams_of_one_ledger_know_nothing_of_each_other(opener: Opener) 
 class TestDiscover:
     async def test_enters_new_runs_as_they_are(self, ledger: Ledger, reopen: Reopen) -> None:
         run = followed("run-1", status="running", created_ns=2**60 + 1)
-        assert await ledger.discover([run, followed("run-2")]) == 2
+        assert await ledger.discover([run, followed("run-2")], now=0) == 2
         assert await (await reopen()).run("run-1") == run
 
     async def test_leaves_known_runs_alone(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed("run-1")])
+        await ledger.discover([followed("run-1")], now=0)
         await ledger.commit(visited(followed("run-1", cursor="step-5", phase=Phase.CLOSED)))
-        assert await ledger.discover([followed("run-1"), followed("run-2")]) == 1
+        assert await ledger.discover([followed("run-1"), followed("run-2")], now=0) == 1
         known = await (await reopen()).run("run-1")
         assert known is not None
         assert (known.cursor, known.phase) == ("step-5", Phase.CLOSED)
 
     async def test_counts_a_run_that_is_listed_twice_once(self, ledger: Ledger) -> None:
-        assert await ledger.discover([followed("run-1"), followed("run-1")]) == 1
+        assert await ledger.discover([followed("run-1"), followed("run-1")], now=0) == 1
 
     async def test_of_nothing_is_nothing(self, ledger: Ledger) -> None:
-        assert await ledger.discover([]) == 0
+        assert await ledger.discover([], now=0) == 0
 
     async def test_advances_the_watermark_and_never_back(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([], watermark_ns=2**60 + 1)
-        await ledger.discover([], watermark_ns=7)
-        await ledger.discover([])
+        await ledger.discover([], watermark_ns=2**60 + 1, now=0)
+        await ledger.discover([], watermark_ns=7, now=0)
+        await ledger.discover([], now=0)
         assert await (await reopen()).watermark() == 2**60 + 1
 
     async def test_forgets_old_tombstones_and_nothing_else(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed(f"{phase}-old", phase=phase, created_ns=9) for phase in Phase])
-        await ledger.discover([followed("closed-young", phase="closed", created_ns=10)])
-        await ledger.discover([], forget_before_ns=10)
+        await ledger.discover([followed(f"{phase}-old", phase=phase, created_ns=9) for phase in Phase], now=0)
+        await ledger.discover([followed("closed-young", phase="closed", created_ns=10)], now=0)
+        await ledger.discover([], forget_before_ns=10, now=0)
         reopened = await reopen()
         assert await reopened.run("closed-old") is None
         for kept in ("open-old", "dormant-old", "closed-young"):
@@ -151,12 +151,13 @@ class TestActive:
                 followed("over", status="completed"),
                 followed("new-kind", status="paused"),
                 followed("unknown", status=None),
-            ]
+            ],
+            now=0,
         )
         assert sorted(await ledger.active()) == [("dormant", 6), ("open", 5)]
 
     async def test_follows_what_was_seen_last(self, ledger: Ledger) -> None:
-        await ledger.discover([followed("run-1", status="running")])
+        await ledger.discover([followed("run-1", status="running")], now=0)
         await ledger.commit(visited(followed("run-1", status="failed")))
         assert await ledger.active() == []
 
@@ -164,22 +165,24 @@ class TestActive:
 class TestDue:
     async def test_gives_open_runs_whose_time_has_come(self, ledger: Ledger) -> None:
         run = followed("now", next_visit=NOW)
-        await ledger.discover([run, followed("later", next_visit=NOW + 0.001)])
-        await ledger.discover([followed("asleep", phase="dormant"), followed("gone", phase="closed")])
+        await ledger.discover([run, followed("later", next_visit=NOW + 0.001)], now=0)
+        await ledger.discover([followed("asleep", phase="dormant"), followed("gone", phase="closed")], now=0)
         assert await ledger.due(now=NOW, limit=9) == [run]
 
     async def test_gives_the_longest_unvisited_first(self, ledger: Ledger) -> None:
-        await ledger.discover([followed(str(at), last_visit=NOW - at) for at in (1, 3, 2)])
+        await ledger.discover([followed(str(at), last_visit=NOW - at) for at in (1, 3, 2)], now=0)
         assert ids(await ledger.due(now=NOW, limit=2)) == ["3", "2"]
 
     async def test_gives_older_runs_first_among_the_unvisited(self, ledger: Ledger) -> None:
-        await ledger.discover([followed("b", created_ns=2), followed("a", created_ns=1), followed("c", created_ns=3)])
+        await ledger.discover(
+            [followed("b", created_ns=2), followed("a", created_ns=1), followed("c", created_ns=3)], now=0
+        )
         assert ids(await ledger.due(now=NOW, limit=9)) == ["a", "b", "c"]
 
 
 class TestWake:
     async def test_makes_open_and_dormant_runs_due(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed("open", next_visit=NOW + 60), followed("dormant", phase="dormant")])
+        await ledger.discover([followed("open", next_visit=NOW + 60), followed("dormant", phase="dormant")], now=0)
         await ledger.wake(["open", "dormant"], now=NOW + 1)
         due = await (await reopen()).due(now=NOW + 1, limit=9)
         assert {(run.id, run.phase, run.next_visit) for run in due} == {
@@ -189,13 +192,13 @@ class TestWake:
 
     async def test_leaves_closed_and_unknown_runs_alone(self, ledger: Ledger) -> None:
         closed = followed("closed", phase="closed")
-        await ledger.discover([closed])
+        await ledger.discover([closed], now=0)
         await ledger.wake(["closed", "unknown"], now=NOW)
         assert await ledger.run("closed") == closed
         assert await ledger.run("unknown") is None
 
     async def test_goes_before_the_longest_unvisited_until_its_visit(self, ledger: Ledger) -> None:
-        await ledger.discover([followed("old", last_visit=NOW - 9), followed("woken", last_visit=NOW - 1)])
+        await ledger.discover([followed("old", last_visit=NOW - 9), followed("woken", last_visit=NOW - 1)], now=0)
         await ledger.wake(["woken"], now=NOW)
         assert ids(await ledger.due(now=NOW, limit=1)) == ["woken"]
         await ledger.commit(visited(followed("woken", last_visit=NOW)))
@@ -228,7 +231,7 @@ class TestPrepare:
 
 class TestCommit:
     async def test_makes_the_plan_true_and_clears_the_batch(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed("run-1")])
+        await ledger.discover([followed("run-1")], now=0)
         sent = batch(b"x", b"y", plan=FULL_PLAN)
         await ledger.prepare(sent)
         await ledger.commit(sent)
@@ -339,26 +342,31 @@ class TestOpenRuns:
                 followed("c", status=None, created_ns=6),
                 followed("zombie", phase="dormant", created_ns=1),
                 followed("over", phase="closed", created_ns=2),
-            ]
+            ],
+            now=0,
         )
         assert await ledger.open_runs() == OpenRuns({"running": 2, "unknown": 1}, 5, 0)
 
     @pytest.mark.parametrize("phase", ["open", "closed"])
     async def test_counts_what_waits_for_approval(self, ledger: Ledger, phase: str) -> None:
-        await ledger.discover([_asking("run-1", phase=phase), _asking("run-2", phase=phase, agent_id="agent-2")])
+        await ledger.discover(
+            [_asking("run-1", phase=phase), _asking("run-2", phase=phase, agent_id="agent-2")], now=0
+        )
         assert (await ledger.open_runs()).awaiting_approval == 2
 
     async def test_a_newer_run_of_the_agent_ends_the_wait(self, ledger: Ledger) -> None:
-        await ledger.discover([_asking("run-1"), followed("run-2", created_ns=2), followed("run-0", created_ns=0)])
+        await ledger.discover(
+            [_asking("run-1"), followed("run-2", created_ns=2), followed("run-0", created_ns=0)], now=0
+        )
         assert (await ledger.open_runs()).awaiting_approval == 0
 
     async def test_an_older_run_or_another_agents_does_not(self, ledger: Ledger) -> None:
         other = followed("run-2", created_ns=2, agent_id="agent-2")
-        await ledger.discover([_asking("run-1"), followed("run-0", created_ns=0), other])
+        await ledger.discover([_asking("run-1"), followed("run-0", created_ns=0), other], now=0)
         assert (await ledger.open_runs()).awaiting_approval == 1
 
     async def test_a_cancelled_run_does_not_wait(self, ledger: Ledger) -> None:
-        await ledger.discover([_asking("run-1", status="cancelled")])
+        await ledger.discover([_asking("run-1", status="cancelled")], now=0)
         assert (await ledger.open_runs()).awaiting_approval == 0
 
 

@@ -165,7 +165,7 @@ class TestOneUser:
         assert await (await opens(path)).run("run-1") is not None
 
     async def test_a_person_may_look_into_it_meanwhile(self, opens: Opens, path: Path) -> None:
-        await (await opens(path)).discover([followed("run-1")])
+        await (await opens(path)).discover([followed("run-1")], now=0)
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
             assert reader.execute("SELECT id FROM run").fetchall() == [("run-1",)]
 
@@ -177,7 +177,7 @@ from bridge.ledger.open import open_ledger
 
 async def hold():
     ledger = await open_ledger(sys.argv[1], source="letta", destination="otlp", now=1)
-    await ledger.discover([FollowedRun(id="run-1", created_ns=1, first_seen=1, last_news=1)])
+    await ledger.discover([FollowedRun(id="run-1", created_ns=1, first_seen=1, last_news=1)], now=0)
     print("held", flush=True)
     signal.pause()
 
@@ -221,7 +221,7 @@ class TestTrouble:
 
     async def test_a_damaged_file(self, opens: Opens, path: Path) -> None:
         ledger = await opens(path)
-        await ledger.discover([followed(f"run-{n}") for n in range(500)])
+        await ledger.discover([followed(f"run-{n}") for n in range(500)], now=0)
         await ledger.close()
         content = path.read_bytes()[:-4096] + b"\x55" * 4096  # a page that opening alone does not look at
         path.write_bytes(content)
@@ -230,7 +230,7 @@ class TestTrouble:
 
     async def test_a_record_of_another_shape(self, opens: Opens, path: Path) -> None:
         ledger = await opens(path)
-        await ledger.discover([followed("run-1")])
+        await ledger.discover([followed("run-1")], now=0)
         with closing(sqlite3.connect(path)) as other, other:
             other.execute("UPDATE run SET state = '{}'")
         with pytest.raises(LedgerError, match="does not fit this version of the bridge") as error:
@@ -272,9 +272,9 @@ class TestTrouble:
             file.connection.execute("PRAGMA busy_timeout = 1")
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(LedgerError, match="another program holds it"):
-                await ledger.discover([followed("run-1")])
+                await ledger.discover([followed("run-1")], now=0)
             other.rollback()
-            assert await ledger.discover([followed("run-1")]) == 1
+            assert await ledger.discover([followed("run-1")], now=0) == 1
 
 
 class TestNoPermission:
@@ -324,7 +324,7 @@ class TestNoPermission:
             ledger = SqliteLedger.of(file, source="letta", destination="otlp", now=NOW)
             file.connection.execute("PRAGMA query_only = ON")
             with pytest.raises(LedgerError, match="it cannot be written: check its owner"):
-                await ledger.discover([followed("run-1")])
+                await ledger.discover([followed("run-1")], now=0)
             assert await ledger.run("run-1") is None
 
 
@@ -338,7 +338,7 @@ class TestSize:
 
     async def _after_a_thousand_runs(self, ledger: Ledger, start: int) -> int:
         names = [(f"run-{n}", n) for n in range(start, start + 1_000)]
-        await ledger.discover([followed(name, created_ns=n) for name, n in names], forget_before_ns=start)
+        await ledger.discover([followed(name, created_ns=n) for name, n in names], forget_before_ns=start, now=0)
         sent = batch(bytes(200_000), plan=counted(1_000))
         await ledger.prepare(sent)
         await ledger.commit(sent)
@@ -347,6 +347,6 @@ class TestSize:
 
     async def test_counts_what_lies_beside_the_file(self, opens: Opens, path: Path) -> None:
         ledger = await opens(path)
-        await ledger.discover([followed("run-1")])
+        await ledger.discover([followed("run-1")], now=0)
         assert await ledger.size_bytes() == sum(file.stat().st_size for file in path.parent.iterdir())
         assert path.with_name("bridge.ledger-wal").stat().st_size > 0

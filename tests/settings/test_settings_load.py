@@ -22,6 +22,7 @@ SAMPLES = {
     "export.file": ("file.jsonl", "variable.jsonl"),
     "poll.start_from": ("now", "beginning"),
     "letta.requests_per_second": ("7", "8.5"),
+    "backfill.requests_per_second": ("3", "4.5"),
     "letta.concurrency": ("7", "8"),
 }
 

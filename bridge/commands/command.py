@@ -1,0 +1,26 @@
+"""What every command of this folder is made of."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
+
+Subparsers = argparse._SubParsersAction  # noqa: SLF001 - argparse gives its return type no public name
+Run = Callable[[argparse.Namespace, "Settings"], Awaitable[int]]  # returns the exit code
+
+
+def declare(
+    commands: Subparsers[argparse.ArgumentParser], name: str, run: Run, help_: str
+) -> argparse.ArgumentParser:
+    """A parser that has `--config` and runs `run`; the description is the help with a full stop."""
+    parser = commands.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings file (default: $BRIDGE_CONFIG, then config/bridge.yaml)"
+    )
+    parser.set_defaults(command=run)
+    return parser
