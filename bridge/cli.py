@@ -8,11 +8,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bridge import __version__
 from bridge.commands import backfill, dead_letters, state
+from bridge.commands.command import declare
 from bridge.errors import BridgeError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit."""
     given = _parser().parse_args(arguments)
     try:
-        code = given.run(given) if "run" in given else asyncio.run(given.command(given, _load(given)))
+        code = _dispatch(given)
     except BridgeError as error:
         for line in str(error).splitlines():
             print(f"bridge: {line}", file=sys.stderr)
@@ -48,6 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
+def _dispatch(given: argparse.Namespace) -> int:
+    """A command that needs the settings gets them; the others are plain functions."""
+    if "plain" in given:
+        code: int = given.plain(given)
+    else:
+        code = asyncio.run(given.command(given, _load(given)))
+    return code
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bridge",
@@ -58,37 +67,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bridge {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _settings_command(commands, "run", _run, "follow a Letta server until stopped", dry_run=True)
-    _settings_command(commands, "once", _once, "one sweep, for cron; the exit code says what happened", dry_run=True)
-    _settings_command(commands, "doctor", _doctor, "check Letta, the backend and the ledger, and say what to do")
+    for following in (
+        declare(commands, "run", _run, "follow a Letta server until stopped"),
+        declare(commands, "once", _once, "one sweep, for cron; the exit code says what happened"),
+    ):
+        following.add_argument(
+            "--dry-run", action="store_true", help="print the spans; send nothing and remember nothing"
+        )
+    declare(commands, "doctor", _doctor, "check Letta, the backend and the ledger, and say what to do")
     for module in (backfill, dead_letters, state):
         module.add(commands)
     demo = commands.add_parser("demo", help="see it work: no account and no server needed")
     demo.add_argument("--port", type=int, default=8080, help="port of the page (default: %(default)s)")
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(plain=_demo)
     settings = commands.add_parser("settings", help="print an example file, its JSON schema, or the reference")
     settings.add_argument("what", choices=["example", "schema", "reference"])
-    settings.set_defaults(run=_settings)
+    settings.set_defaults(plain=_settings)
     return parser
-
-
-def _settings_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: object,
-    help_: str,
-    *,
-    dry_run: bool = False,
-) -> None:
-    command = commands.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
-    command.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings file (default: $BRIDGE_CONFIG, then config/bridge.yaml)"
-    )
-    if dry_run:
-        command.add_argument(
-            "--dry-run", action="store_true", help="print the spans; send nothing and remember nothing"
-        )
-    command.set_defaults(run=run)
 
 
 def _load(given: argparse.Namespace) -> Settings:
@@ -102,23 +97,23 @@ def _load(given: argparse.Namespace) -> Settings:
     return settings
 
 
-def _run(given: argparse.Namespace) -> int:
+async def _run(given: argparse.Namespace, settings: Settings) -> int:
     from bridge import app
 
-    asyncio.run(app.run(_load(given), dry_run=given.dry_run))
+    await app.run(settings, dry_run=given.dry_run)
     return 0
 
 
-def _once(given: argparse.Namespace) -> int:
+async def _once(given: argparse.Namespace, settings: Settings) -> int:
     from bridge import app
 
-    return asyncio.run(app.once(_load(given), dry_run=given.dry_run))
+    return await app.once(settings, dry_run=given.dry_run)
 
 
-def _doctor(given: argparse.Namespace) -> int:
+async def _doctor(_: argparse.Namespace, settings: Settings) -> int:
     from bridge import doctor
 
-    return asyncio.run(doctor.examine(_load(given), sys.stdout))
+    return await doctor.examine(settings, sys.stdout)
 
 
 def _demo(given: argparse.Namespace) -> int:
