@@ -5,7 +5,7 @@ _default:
 
 # the ordinary tests; no server, no browser
 test *arguments:
-    pytest {{ arguments }}
+    pytest -n auto {{ arguments }}
 
 # everything a change must pass before it is shown
 lint:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
+from bridge.backfill.backfill import Backfill, Patience, Requests
+from bridge.backfill.patience import judge
 from bridge.clock import Clock, SystemClock
-from bridge.errors import LettaError
+from bridge.errors import LettaError, SettingsError
 from bridge.export.answers import Signal, Sink
 from bridge.export.console import ConsoleSink
 from bridge.export.encode import encode_batches
 from bridge.export.endpoint import Endpoint
 from bridge.export.file import FileSink
+from bridge.export.logs import encode_log_batches
 from bridge.export.route import RoutedSink
 from bridge.export.sink import open_sink
 from bridge.follow.decide import Policy
 from bridge.health import Health
+from bridge.ledger.backfill import BackfillLedger, copied, open_backfill_ledger
 from bridge.ledger.ledger import Ledger
-from bridge.ledger.open import open_ledger
+from bridge.ledger.open import open_beside, open_ledger
 from bridge.log import get_logger
 from bridge.map.mapper import MapOptions
 from bridge.observe import SelfMetrics
@@ -42,7 +46,10 @@ from bridge.sweep.visit import Visitor, Wanted
 
 _log = get_logger(__name__)
 
+DESTINATION = "default"  # what the ledger calls the backend: there is one, and it has no name of its own yet
 _LAST_EXPORT = 2.0  # seconds of the grace time that are kept for the metrics' last values
+_BACKFILL_REPORTS_EVERY = 2.0  # seconds of work after which a backfill shows how far it is
+_LOOKS_SHARE = 0.2  # of the request budget, at most: looks at closed runs are the least important work
 _SHORTEST_PATIENCE = 60.0  # seconds that one sweep may take before it looks for new runs again
 
 
@@ -100,7 +107,7 @@ async def open_service(
     async with contextlib.AsyncExitStack() as stack:
         ledger = await _ledger(settings, clock, stack, dry_run=dry_run)
         metrics = SelfMetrics()
-        sink = ConsoleSink(sys.stdout) if dry_run else _sink(settings, clock)
+        sink = ConsoleSink(sys.stdout) if dry_run else backend(settings, clock)
         stack.push_async_callback(sink.close)
         client = LettaClient(access(settings), clock, on_answer=metrics.request)
         stack.push_async_callback(client.close)
@@ -124,10 +131,9 @@ def access(settings: Settings) -> Access:
 
 def endpoint(settings: Settings, signal: Signal) -> Endpoint | None:
     """Where a signal goes over OTLP; None where it does not."""
-    name: Literal["traces", "metrics"] = "traces" if signal is Signal.TRACES else "metrics"
-    if destination(settings.export, name) != "otlp":
+    if destination(settings.export, signal.value) != "otlp":
         return None
-    return Endpoint(**asdict(resolve(settings.otlp, name)))
+    return Endpoint(**asdict(resolve(settings.otlp, signal.value)))
 
 
 def assemble(
@@ -135,9 +141,13 @@ def assemble(
 ) -> Service:
     """The service out of its parts at the edges: what talks to Letta, the backend, the disk and the clock."""
     poll = settings.poll
-    policy = Policy(settle=poll.settle, abandon_after=poll.abandon_after, stale_after=poll.stale_after)
-    options = MapOptions(settings.map.cancelled_is_error, frozenset(settings.map.run_metadata))
-    wanted = Wanted(lengths=poll.step_durations, agent_names=poll.agent_names, settle=poll.settle)
+    policy = Policy(
+        settle=poll.settle,
+        abandon_after=poll.abandon_after,
+        stale_after=poll.stale_after,
+        watch_for=poll.watch_for,
+    )
+    options = map_options(settings)
     of_letta = resource(settings)
     health = Health(interval=poll.interval, turned_at=clock.now())
     loose_steps = LooseSteps(source, ledger, overlap=poll.overlap, policy=policy, options=options)
@@ -145,13 +155,23 @@ def assemble(
         source=source,
         ledger=ledger,
         discovery=Discovery(source, ledger, metrics, overlap=poll.overlap),
-        visitor=Visitor(source, ledger, wanted),
+        visitor=Visitor(source, ledger, wanted(settings)),
         loose_steps=loose_steps,
-        sender=Sender(sink, ledger, partial(encode_batches, resource=of_letta), metrics),
+        sender=Sender(
+            sink,
+            ledger,
+            partial(encode_batches, resource=of_letta),
+            partial(encode_log_batches, resource=of_letta),
+            metrics,
+        ),
         clock=clock,
         policy=policy,
         options=options,
-        limits=Limits(settings.letta.concurrency, max(_SHORTEST_PATIENCE, 4 * poll.interval)),
+        limits=Limits(
+            settings.letta.concurrency,
+            max(_SHORTEST_PATIENCE, 4 * poll.interval),
+            look_requests=settings.letta.requests_per_second * poll.interval * _LOOKS_SHARE,
+        ),
         on_progress=lambda: health.turned(clock.now()),
     )
     return Service(
@@ -169,6 +189,81 @@ def assemble(
     )
 
 
+@contextlib.asynccontextmanager
+async def open_backfill(
+    settings: Settings, *, with_metrics: bool = False, dry_run: bool = False
+) -> AsyncIterator[Backfill]:
+    """All parts of a backfill, wired and opened, beside a running service or alone; closed again in reverse.
+
+    Args:
+        settings: the user's.
+        with_metrics: add what is sent to the totals of the service.
+        dry_run: print spans instead of sending them, and remember nothing: a copy of the ledger is used.
+    """
+    if destination(settings.export, "traces") == "none" and not (with_metrics or dry_run):
+        raise SettingsError("OTEL_TRACES_EXPORTER is none: nothing would be sent, and yet all be remembered as sent")
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        location = settings.ledger.location
+        if dry_run:
+            location = copied(location, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        ledger = await open_backfill_ledger(
+            str(location),
+            source=source_name(settings),
+            destination=DESTINATION,
+            now=clock.now(),
+            with_metrics=with_metrics,
+        )
+        stack.push_async_callback(ledger.close)
+        sink = ConsoleSink(sys.stdout) if dry_run else backend(settings, clock)
+        stack.push_async_callback(sink.close)
+        requests = Requests()
+        within = replace(access(settings), requests_per_second=settings.backfill.requests_per_second)
+        client = LettaClient(within, clock, on_answer=requests)
+        stack.push_async_callback(client.close)
+        source = LettaSource(client, clock, on_unknown_field=_report_unknown(SelfMetrics()))
+        yield assemble_backfill(settings, source=source, ledger=ledger, sink=sink, clock=clock, requests=requests)
+
+
+def assemble_backfill(
+    settings: Settings, *, source: LettaSource, ledger: BackfillLedger, sink: Sink, clock: Clock, requests: Requests
+) -> Backfill:
+    """A backfill out of its parts at the edges; a run that is sent is not looked at again."""
+    poll = settings.poll
+    policy = Policy(settle=poll.settle, abandon_after=poll.abandon_after, stale_after=poll.stale_after)
+    options = map_options(settings)
+    of_letta = resource(settings)
+    sender = Sender(
+        sink,
+        ledger,
+        partial(encode_batches, resource=of_letta),
+        partial(encode_log_batches, resource=of_letta),
+        SelfMetrics(),
+    )
+    sweeping = partial(
+        Sweep,
+        source=source,
+        ledger=ledger,
+        visitor=Visitor(source, ledger, wanted(settings)),
+        loose_steps=LooseSteps(source, ledger, overlap=poll.overlap, policy=policy, options=options),
+        sender=sender,
+        clock=clock,
+        policy=policy,
+        options=options,
+        limits=Limits(settings.letta.concurrency, _BACKFILL_REPORTS_EVERY, late=math.inf),
+        on_progress=lambda: None,
+        judge=judge,
+    )
+    return Backfill(
+        source=source,
+        ledger=ledger,
+        sweeping=lambda walk: sweeping(discovery=walk),
+        clock=clock,
+        patience=Patience(policy, poll.overlap, poll.start_from, poll.interval),
+        requests=requests,
+    )
+
+
 async def _ledger(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack, *, dry_run: bool) -> Ledger:
     location = settings.ledger.location
     if dry_run:
@@ -179,19 +274,39 @@ async def _ledger(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 
 
 async def stream_ledger(settings: Settings, location: Path, *, now: float) -> Ledger:
-    """The ledger of the stream that these settings describe; the destination has no name of its own yet."""
+    """The ledger of the stream that these settings describe, for the service."""
+    return await open_ledger(str(location), source=source_name(settings), destination=DESTINATION, now=now)
+
+
+async def ledger_beside(settings: Settings, *, now: float) -> Ledger:
+    """The same, for a command beside a running service."""
+    location = str(settings.ledger.location)
+    return await open_beside(location, source=source_name(settings), destination=DESTINATION, now=now)
+
+
+def source_name(settings: Settings) -> str:
+    """What the ledger calls the Letta server of these settings."""
     letta = settings.letta
-    source = "#".join(part for part in (letta.base_url, letta.project, letta.project_id) if part)
-    return await open_ledger(str(location), source=source, destination="default", now=now)
+    return "#".join(part for part in (letta.base_url, letta.project, letta.project_id) if part)
 
 
-def _sink(settings: Settings, clock: Clock) -> Sink:
-    otlp = open_sink(endpoint(settings, Signal.TRACES), endpoint(settings, Signal.METRICS), clock=clock)
+def map_options(settings: Settings) -> MapOptions:
+    """The user's choices about spans."""
+    return MapOptions(settings.map.cancelled_is_error, frozenset(settings.map.run_metadata))
+
+
+def wanted(settings: Settings) -> Wanted:
+    """What a visit asks for beyond the steps."""
+    poll = settings.poll
+    return Wanted(lengths=poll.step_durations, agent_names=poll.agent_names, settle=poll.settle)
+
+
+def backend(settings: Settings, clock: Clock) -> Sink:
+    """Where the signals of these settings go."""
+    otlp = open_sink(*(endpoint(settings, signal) for signal in Signal), clock=clock)
     sinks: dict[Signal, Sink] = {}
-    for signal, kind in (
-        (Signal.TRACES, destination(settings.export, "traces")),
-        (Signal.METRICS, destination(settings.export, "metrics")),
-    ):
+    for signal in Signal:
+        kind = destination(settings.export, signal.value)
         if kind == "otlp":
             sinks[signal] = otlp
         elif kind == "console":

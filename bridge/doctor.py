@@ -10,11 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TextIO
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from bridge import app
 from bridge.clock import SystemClock
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, LedgerInUse
 from bridge.export.answers import (
     Accepted,
     Answer,
@@ -35,6 +36,8 @@ from bridge.settings import Settings
 from bridge.source.client import LettaClient
 from bridge.source.letta import LettaSource
 from bridge.source.probe import probe
+
+_WITHOUT_LOGS: Final = "Set OTEL_LOGS_EXPORTER=none, or OTEL_EXPORTER_OTLP_LOGS_ENDPOINT to one that takes them."
 
 Check = Callable[[Settings], Awaitable[str]]
 
@@ -72,27 +75,36 @@ async def _metrics(settings: Settings) -> str:
     return await _try(settings, Signal.METRICS, ExportMetricsServiceRequest().SerializeToString(), "an empty export")
 
 
+async def _logs(settings: Settings) -> str:
+    return await _try(settings, Signal.LOGS, ExportLogsServiceRequest().SerializeToString(), "an empty export")
+
+
 async def _try(settings: Settings, signal: Signal, payload: bytes, what: str) -> str:
     target = app.endpoint(settings, signal)
     if target is None:
         return f"{signal} do not go out over OTLP: nothing to try"
-    sink = open_sink(target, None) if signal is Signal.TRACES else open_sink(None, target)
+    sink = open_sink(*(target if signal is each else None for each in Signal))
     try:
         answer = await sink.send(signal, payload)
     finally:
         await sink.close()
+    if signal is Signal.LOGS and isinstance(answer, Unsupported):
+        return f"the backend takes none, so they are dropped ({answer.reason}). {_WITHOUT_LOGS}"
     return _verdict(answer, target.address, what)
 
 
 async def _ledger(settings: Settings) -> str:
-    location = settings.ledger.location
-    ledger = await app.stream_ledger(settings, location, now=time.time())
+    location, by_whom = settings.ledger.location, ""
+    try:
+        ledger = await app.stream_ledger(settings, location, now=time.time())
+    except LedgerInUse:
+        ledger, by_whom = await app.ledger_beside(settings, now=time.time()), " by the bridge that is running"
     try:
         size = await ledger.size_bytes()
         dead = await ledger.dead_letter_count()
     finally:
         await ledger.close()
-    return f"{location} can be written; {size} bytes, {dead} dead letters"
+    return f"{location} can be written{by_whom}; {size} bytes, {dead} dead letters"
 
 
 def _probe_span() -> Span:
@@ -125,4 +137,10 @@ def _verdict(answer: Answer, address: str, what: str) -> str:
             raise _Wrong(f"the backend refused {what}: {reason}")
 
 
-_CHECKS: Final[dict[str, Check]] = {"Letta": _letta, "traces": _traces, "metrics": _metrics, "ledger": _ledger}
+_CHECKS: Final[dict[str, Check]] = {
+    "Letta": _letta,
+    "traces": _traces,
+    "metrics": _metrics,
+    "logs": _logs,
+    "ledger": _ledger,
+}

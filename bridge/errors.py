@@ -3,12 +3,15 @@
 BridgeError                      one line that says what is wrong, where, and what to do
 ├── SettingsError                the user's settings; exit code 2, nothing was started
 ├── LedgerError                  the ledger file; exit code 3, nothing was lost
+│   └── LedgerInUse              another process has it
 └── LettaError                   Letta's API
     ├── LettaUnavailable         may pass by itself: the sweep ends, the next one tries again
     ├── LettaRefused             a key or a permission: tried again, and said loudly
     ├── LettaNotFound            one record is gone: that record is closed, the sweep goes on
     └── LettaMisbehaved          an answer that cannot be right: the part it touches waits
-        └── CursorIgnored        a page that does not follow its cursor
+        ├── CursorIgnored        a page that does not follow its cursor
+        ├── CursorUnknown        a run's step that Letta no longer knows, while it knows the run
+        └── AnswerTooLong        a body over the limit: the same is asked for in shorter pages
 
 What a backend answers is not an exception but a value: see `bridge.export.answers`.
 """
@@ -36,6 +39,10 @@ class LedgerError(BridgeError):
     """The ledger cannot be opened, read or written; what it holds is left as it is."""
 
     exit_code = 3
+
+
+class LedgerInUse(LedgerError):
+    """Another process holds the lock that is needed."""
 
 
 class LettaError(BridgeError):
@@ -70,3 +77,11 @@ class LettaMisbehaved(LettaError):
 
 class CursorIgnored(LettaMisbehaved):
     """A page that does not continue where its cursor stands, in either dialect of cursors."""
+
+
+class CursorUnknown(LettaMisbehaved):
+    """404 for the step that a run was read up to, although the run is there: the step was deleted."""
+
+
+class AnswerTooLong(LettaMisbehaved):
+    """A body longer than the bridge takes into memory."""

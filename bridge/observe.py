@@ -21,8 +21,10 @@ from bridge import __version__
 SERVICE_NAME: Final = "letta-otel-bridge"
 
 SpanOutcome = Literal["accepted", "rejected", "dead"]
+LogOutcome = Literal["accepted", "rejected", "dead", "unsupported"]
 
 _OUTCOMES: Final[tuple[SpanOutcome, ...]] = ("accepted", "rejected", "dead")
+_LOG_OUTCOMES: Final[tuple[LogOutcome, ...]] = (*_OUTCOMES, "unsupported")
 _SWEEP_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -38,6 +40,7 @@ class SelfMetrics:
         counter, gauge = meter.create_counter, meter.create_gauge
         self._requests = counter("letta_bridge.requests", "{request}", "Requests to Letta's API")
         self._spans = counter("letta_bridge.spans", "{span}", "Spans, by what became of them")
+        self._log_events = counter("letta_bridge.log_events", "{event}", "Log events, by what became of them")
         self._sweep = meter.create_histogram(
             "letta_bridge.sweep.duration",
             "s",
@@ -63,6 +66,10 @@ class SelfMetrics:
     def spans(self, outcome: SpanOutcome, count: int) -> None:
         """The backend took spans, rejected them without saying which, or refused them for good."""
         self._spans.add(count, {"outcome": outcome})
+
+    def log_events(self, outcome: LogOutcome, count: int) -> None:
+        """As `spans`; `unsupported` are those dropped because the backend takes no logs."""
+        self._log_events.add(count, {"outcome": outcome})
 
     def sweep(self, seconds: float) -> None:
         """A sweep ended."""
@@ -100,4 +107,6 @@ class SelfMetrics:
     def _begin_at_zero(self) -> None:
         for outcome in _OUTCOMES:
             self.spans(outcome, 0)
+        for log_outcome in _LOG_OUTCOMES:
+            self.log_events(log_outcome, 0)
         self._restarts.add(0)

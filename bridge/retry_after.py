@@ -20,5 +20,5 @@ def http_date(header: str | None) -> float | None:
     """An HTTP date as seconds since the epoch, or None."""
     try:
         return parsedate_to_datetime(header).timestamp() if header else None
-    except ValueError:
+    except (ValueError, OverflowError):  # an offset such as +99999999999999 overflows
         return None

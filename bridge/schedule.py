@@ -1,7 +1,8 @@
 """When things happen: a sweep every interval, metrics every export interval, and a quiet end.
 
-APScheduler gives one sweep at a time, missed ticks folded into one, and jitter. After a problem the sweeps back off,
-up to a minute, or as long as Letta or the backend asked for. SIGTERM and SIGINT let the batch in flight finish.
+APScheduler gives one sweep at a time, missed ticks folded into one, and jitter. It goes by the wall clock: when that
+is set back, everything is due at once instead of an hour late. After a problem the sweeps back off, up to a minute,
+or as long as Letta or the backend asked for. SIGTERM and SIGINT let the batch in flight finish.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Final
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+_CLOCK_CHECKS: Final = 1.0
+_SET_BACK: Final = 1.0  # seconds by which the clock went back since the last check: slewing is far slower
 _JITTER_SHARE: Final = 0.1
 _LONGEST_BACKOFF: Final = 60.0
 _LONGEST_ASKED: Final = 3600.0  # an absurd Retry-After must not silence the bridge for good
@@ -27,8 +30,13 @@ Job = Callable[[], Awaitable[None]]
 class Schedule:
     """Runs jobs until a signal, then waits for what is running."""
 
-    def __init__(self) -> None:
-        """Nothing is scheduled yet."""
+    def __init__(self, *, clock_checks: float = _CLOCK_CHECKS) -> None:
+        """Nothing is scheduled yet.
+
+        Args:
+            clock_checks: seconds between two looks at whether the wall clock was set back.
+        """
+        self._clock_checks = clock_checks
         # A sweep that outlasts its interval is no news: the next tick is folded into it.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -65,17 +73,28 @@ class Schedule:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         self._scheduler.start()
+        watch = asyncio.create_task(self._watch_clock())
         try:
             await self._stop.wait()
             self._scheduler.pause()
             on_stop()
             await asyncio.wait_for(self._idle(), grace)
         finally:
+            watch.cancel()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             self._scheduler.shutdown(wait=False)
         if self._failure:
             raise self._failure
+
+    async def _watch_clock(self) -> None:
+        ahead = _wall_clock_ahead()
+        while True:
+            await asyncio.sleep(self._clock_checks)
+            before, ahead = ahead, _wall_clock_ahead()
+            if ahead < before - _SET_BACK:
+                for job in self._scheduler.get_jobs():
+                    job.modify(next_run_time=datetime.now(UTC))
 
     async def _idle(self) -> None:
         while self._running:
@@ -97,6 +116,11 @@ class Schedule:
                 self._running.discard(task)
 
         return run
+
+
+def _wall_clock_ahead() -> float:
+    """Of the loop's own clock, which nobody can set."""
+    return datetime.now(UTC).timestamp() - asyncio.get_running_loop().time()
 
 
 class Backoff:

@@ -25,8 +25,10 @@ from bridge.settings.durations import StartFrom
 from bridge.source.letta import LettaSource
 from bridge.source.probe import probe
 from bridge.sweep.loose import LooseSteps
+from bridge.sweep.reads import Reads, Stopped
 from bridge.sweep.sender import BackendWaiting
 from bridge.sweep.sweep import Report, Sweep
+from bridge.trouble import Trouble
 
 _log = get_logger(__name__)
 
@@ -63,16 +65,18 @@ class Service:
         self._resource = resource
         self._start_from = start_from
         self._backoff = Backoff(interval)
-        self._not_before = 0.0
+        self._failed_at, self._wait = 0.0, 0.0
+        self._reads = Reads()
         self._caught_up = clock.now()
         self._progress = _Progress(clock.now())
-        self._trouble = _Trouble()
-        self._metrics_trouble = _Trouble()
+        self._trouble = sweep.trouble
+        self._metrics_trouble = Trouble(_log)
         self._probed = False
         self.health = health
 
     def stop(self) -> None:
-        """Let the sweep under way finish what it has in hand, and begin nothing more."""
+        """Let the sweep under way finish what it has in hand, reading no more, and begin nothing more."""
+        self._reads.stop()
         self._sweep.stop()
 
     async def tick(self) -> None:
@@ -81,8 +85,9 @@ class Service:
         Raises:
             LedgerError: the storage failed.
         """
-        self.health.turned(self._clock.now())
-        if self._clock.now() >= self._not_before:
+        now = self._clock.now()
+        self.health.turned(now)
+        if not 0 <= now - self._failed_at < self._wait:  # nor wait an hour because the clock was set back by one
             await self.sweep()
 
     async def sweep(self) -> Report:
@@ -94,7 +99,7 @@ class Service:
         started = self._clock.now()
         report = await self._attempt()
         now = self._clock.now()
-        self._metrics.sweep(now - started)
+        self._metrics.sweep(max(0.0, now - started))
         self._judge(report, now)
         return report
 
@@ -111,13 +116,15 @@ class Service:
         """The metrics as they are now: the stream's totals, then the bridge's own."""
         now = self._clock.now()
         open_runs = await self._ledger.open_runs()
+        self._caught_up = min(self._caught_up, now)
         self._metrics.lag(now - self._caught_up)
         self._metrics.dead_letters(await self._ledger.dead_letter_count())
         self._metrics.ledger_size(await self._ledger.size_bytes())
+        start_ns = await self._ledger.start_ns()
         totals = totals_request(
             await self._ledger.totals(),
-            start_ns=await self._ledger.start_ns(),
-            now_ns=round(now * _NS),
+            start_ns=start_ns,
+            now_ns=max(round(now * _NS), start_ns),  # no total ends before it began, wherever the clock was set
             resource=self._resource,
             gauges=open_runs,
         )
@@ -126,7 +133,9 @@ class Service:
     async def _attempt(self) -> Report:
         if not self._probed:
             try:
-                await self._probe()
+                await self._reads(self._probe())
+            except Stopped:
+                return Report(stopped=True)
             except LettaError as error:
                 return Report(problem=error, retry_after=getattr(error, "retry_after", None))
         return await self._sweep.run()
@@ -142,6 +151,9 @@ class Service:
         self._probed = True
 
     def _judge(self, report: Report, now: float) -> None:
+        self._progress.add(report, now)
+        if report.stopped:
+            return  # it tells nothing of either side
         problem = report.problem
         if isinstance(problem, LettaError):
             self.health.letta.failed(str(problem))
@@ -151,37 +163,18 @@ class Service:
             self.health.backend.failed(str(problem))
         elif report.spans or problem is None:
             self.health.backend.answered(now)
-        self._progress.add(report, now)
         if problem is None:
             self._backoff.succeeded()
-            self._trouble.ends("all is well again")
+            self._wait = 0.0
+            self._trouble.ends("all is well again", but=report.postponed)
             if not report.left:
                 self._caught_up = now
             return
         wait = self._backoff.failed(report.retry_after)
-        self._not_before = now + wait
+        self._failed_at, self._wait = now, wait
         side = "Letta" if isinstance(problem, LettaError) else "the backend"
         serious = isinstance(problem, LettaRefused)
         self._trouble.begins(f"{problem}", waiting_for=side, again_in_seconds=round(wait), serious=serious)
-
-
-class _Trouble:
-    """Says a problem once when it begins, once when it changes, and once when it is over."""
-
-    def __init__(self) -> None:
-        self._text: str | None = None
-        self._times = 0
-
-    def begins(self, text: str, *, serious: bool = False, **facts: object) -> None:
-        self._times += 1
-        if text != self._text:
-            self._text = text
-            (_log.error if serious else _log.warning)(text, **facts)
-
-    def ends(self, text: str) -> None:
-        if self._text is not None:
-            _log.info(text, failures=self._times)
-        self._text, self._times = None, 0
 
 
 class _Progress:
@@ -195,6 +188,6 @@ class _Progress:
         self._steps += report.steps
         self._closed += report.closed
         self._spans += report.spans
-        if self._spans and now - self._since >= _PROGRESS_EVERY:
+        if self._spans and not 0 <= now - self._since < _PROGRESS_EVERY:
             _log.info("sent", steps=self._steps, runs=self._closed, spans=self._spans)
             self._since, self._steps, self._closed, self._spans = now, 0, 0, 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from receivers import HttpReceiver, says
 
+from bridge import app
 from bridge.clock import SystemClock
 from bridge.demo.standin.app import StandIn
 from bridge.demo.standin.store import Store
@@ -48,6 +49,7 @@ async def test_all_is_well(letta: tuple[str, StandIn], tmp_path: Path) -> None:
     assert said["ok   Letta"].startswith(f"{letta[0]} answers; version 0.16.8; cursor of the run list not known yet")
     assert said["ok   traces"] == f"{url}/v1/traces took a probe span"
     assert said["ok   metrics"] == f"{url}/v1/metrics took an empty export"
+    assert said["ok   logs"] == f"{url}/v1/logs took an empty export"
     assert backend.requests[0].spans()[0].name == "bridge.doctor"
 
 
@@ -84,6 +86,34 @@ async def test_the_address_is_another_services(tmp_path: Path) -> None:
     assert said["FAIL traces"].endswith(
         "Check OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL and its headers."
     )
+
+
+async def test_a_backend_without_logs_is_no_fault(letta: tuple[str, StandIn], tmp_path: Path) -> None:
+    async with HttpReceiver().answer(says(200), says(200), says(405)) as backend:
+        code, said = await lines(tmp_path, LETTA_BASE_URL=letta[0], OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
+    assert code == 0
+    assert said["ok   logs"].startswith("the backend takes none, so they are dropped (http://127.0.0.1:")
+    assert said["ok   logs"].endswith(
+        "Set OTEL_LOGS_EXPORTER=none, or OTEL_EXPORTER_OTLP_LOGS_ENDPOINT to one that takes them."
+    )
+
+
+async def test_a_key_that_may_not_write_logs_is_one(letta: tuple[str, StandIn], tmp_path: Path) -> None:
+    async with HttpReceiver().answer(says(200), says(200), says(403)) as backend:
+        code, said = await lines(tmp_path, LETTA_BASE_URL=letta[0], OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
+    assert code == 1
+    assert "answered 403" in said["FAIL logs"]
+
+
+async def test_a_bridge_is_running_meanwhile(letta: tuple[str, StandIn], tmp_path: Path) -> None:
+    environ = {"LETTA_BASE_URL": letta[0]}
+    settings = load({**environ, "BRIDGE_LEDGER": str(tmp_path / "ledger")}, None)
+    running = await app.stream_ledger(settings, settings.ledger.location, now=0)
+    try:
+        _, said = await lines(tmp_path, **environ)
+    finally:
+        await running.close()
+    assert "can be written by the bridge that is running" in said["ok   ledger"]
 
 
 async def test_the_ledgers_folder_is_missing(letta: tuple[str, StandIn], tmp_path: Path) -> None:

@@ -281,6 +281,7 @@ def test_the_bridges_own_metrics_as_prometheus_names_them(own: SelfMetrics) -> N
         "target_info": "gauge",
         "letta_bridge_requests": "counter",
         "letta_bridge_spans": "counter",
+        "letta_bridge_log_events": "counter",
         "letta_bridge_sweep_duration_seconds": "histogram",
         "letta_bridge_lag_seconds": "gauge",
         "letta_bridge_dead_letters": "gauge",

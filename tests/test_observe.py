@@ -60,6 +60,17 @@ def test_spans_count_by_outcome(own: SelfMetrics) -> None:
     }
 
 
+def test_log_events_count_by_outcome(own: SelfMetrics) -> None:
+    own.log_events("accepted", 2)
+    own.log_events("unsupported", 3)
+    assert values(own, "letta_bridge.log_events") == {
+        (("outcome", "accepted"),): 2,
+        (("outcome", "rejected"),): 0,
+        (("outcome", "dead"),): 0,
+        (("outcome", "unsupported"),): 3,
+    }
+
+
 def test_sweeps_are_a_histogram_of_seconds(own: SelfMetrics) -> None:
     own.sweep(0.2)
     own.sweep(1000)
@@ -108,6 +119,7 @@ def test_cursor_restarts_count(own: SelfMetrics) -> None:
 def test_what_an_alert_rests_on_is_there_before_it_happens(own: SelfMetrics) -> None:
     assert {name: sorted(values(own, name).values()) for name in metrics(own)} == {
         "letta_bridge.spans": [0, 0, 0],
+        "letta_bridge.log_events": [0, 0, 0, 0],
         "letta_bridge.cursor.restarts": [0],
     }
 

@@ -154,13 +154,25 @@ async def test_sigterm_while_the_backend_is_away_exits_in_time_and_keeps_the_bat
     await until(lambda: stand.names().count("invoke_agent") >= 1)
 
 
-async def test_sigterm_while_letta_hangs_is_one_line_and_no_traceback(stand: Stand) -> None:
+async def test_sigterm_while_letta_hangs_drops_the_read_at_once(stand: Stand) -> None:
     async with HttpReceiver().answer(*[hangs] * 20) as letta:
-        process = await stand.start("run", LETTA_BASE_URL=letta.url, BRIDGE_GRACE="1s")
+        process = await stand.start("run", LETTA_BASE_URL=letta.url, BRIDGE_GRACE="40s")
         await until(lambda: len(letta.requests) >= 1)
         await until(stand.is_up)
         process.terminate()
-        _, log = await asyncio.wait_for(process.communicate(), 15)
+        _, log = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    assert b"Traceback" not in log
+
+
+async def test_sigterm_while_the_backend_hangs_waits_for_the_grace_time_and_says_so(stand: Stand) -> None:
+    play(stand, "tool_ok")
+    stand.backend.answer(*[hangs] * 20)
+    process = await stand.start("run", BRIDGE_GRACE="1s")
+    await until(lambda: len(stand.backend.requests) >= 1)
+    await until(stand.is_up)
+    process.terminate()
+    _, log = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0
     assert b"the grace time is over" in log
     assert b"Traceback" not in log

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 
 from bridge.schedule import Backoff, Schedule
 
@@ -61,6 +63,25 @@ async def test_a_job_that_outlasts_the_grace_time_is_cut_off() -> None:
     with pytest.raises(TimeoutError):
         await schedule.until_stopped(grace=0.01, on_stop=lambda: None)
     await asyncio.wait_for(cut.wait(), 5)
+
+
+async def test_a_clock_that_is_set_back_an_hour_does_not_stall_the_jobs() -> None:
+    schedule = Schedule(clock_checks=0.02)
+    start = datetime(2027, 1, 15, 12, tzinfo=UTC)
+    with time_machine.travel(start) as traveller:
+        runs = 0
+
+        async def job() -> None:
+            nonlocal runs
+            runs += 1
+            if runs == 2:
+                traveller.move_to(start - timedelta(hours=1))
+            if runs == 5:
+                schedule.stop()
+
+        schedule.every(0.05, job)
+        await asyncio.wait_for(schedule.until_stopped(grace=5, on_stop=lambda: None), 10)
+    assert runs == 5
 
 
 async def test_a_failing_job_ends_everything_with_its_own_words() -> None:

@@ -1,8 +1,8 @@
 """An embedded OTLP receiver over HTTP/protobuf, and the page that shows what it received.
 
-Takes POST /v1/traces and /v1/metrics, plain or gzip. A body that cannot be read is a 400, one over `MAX_BODY` a 413,
-another encoding a 415; nothing of such a request is kept. Meant for the demo on a loopback address: it asks for no
-key and forgets everything when it ends.
+Takes POST /v1/traces, /v1/metrics and /v1/logs, plain or gzip. A body that cannot be read is a 400, one over
+`MAX_BODY` a 413, another encoding a 415; nothing of such a request is kept. Meant for the demo on a loopback address:
+it asks for no key and forgets everything when it ends.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from importlib import resources
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -67,6 +71,7 @@ class Receiver:
             routes=[
                 Route("/v1/traces", self._take_traces, methods=["POST"]),
                 Route("/v1/metrics", self._take_metrics, methods=["POST"]),
+                Route("/v1/logs", self._take_logs, methods=["POST"]),
                 Route("/api/state", self._state),
                 Route("/api/traces/{trace_id}", self._trace),
                 *(Route(path, _file(name, kind)) for path, (name, kind) in _FILES.items()),
@@ -84,6 +89,11 @@ class Receiver:
         _parse(message, await _body(request))
         self.figures.add(message)
         return Response(ExportMetricsServiceResponse().SerializeToString(), media_type=_PROTOBUF)
+
+    async def _take_logs(self, request: Request) -> Response:
+        """Log events are taken and not shown: the page has the spans that they are about."""
+        _parse(ExportLogsServiceRequest(), await _body(request))
+        return Response(ExportLogsServiceResponse().SerializeToString(), media_type=_PROTOBUF)
 
     async def _state(self, request: Request) -> Response:
         """What is new since `traces` and `figures`, the versions that the page has; 204 when nothing is."""

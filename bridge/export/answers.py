@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class Signal(StrEnum):
-    """The three OTLP signals; the value is the last part of the HTTP path."""
+    """The three OTLP signals, in the order of `open_sink`; the value is the last part of the HTTP path."""
 
     TRACES = "traces"
     METRICS = "metrics"
@@ -71,6 +71,7 @@ class Unsupported:
 
 
 Answer = Accepted | PartlyRejected | Retryable | TooLarge | Refused | Denied | Unsupported
+Waiting = Retryable | Denied | Unsupported  # nothing is wrong with the bytes: they are kept
 
 
 class Sink(Protocol):

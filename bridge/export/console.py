@@ -1,4 +1,4 @@
-"""Spans and metrics as text for a person, as `--dry-run` prints them: a line each, attributes below.
+"""Spans, log events and metrics as text for a person, as `--dry-run` prints them: a line each, attributes below.
 
 It shows what is in the payload that a backend would get. Whatever could move a terminal's cursor is escaped. A closed
 pipe or a full disk is answered as Denied, since nobody reads on.
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TextIO
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
@@ -29,8 +31,7 @@ class ConsoleSink:
 
     async def send(self, signal: Signal, payload: bytes) -> Answer:
         """Print one request."""
-        lines = metric_lines(payload) if signal is Signal.METRICS else span_lines(payload)
-        text = "".join(f"{line}\n" for line in lines)
+        text = "".join(f"{line}\n" for line in lines(signal, payload))
         encoding = self._stream.encoding or "utf-8"
         try:
             self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -41,6 +42,11 @@ class ConsoleSink:
 
     async def close(self) -> None:
         """The stream belongs to whoever opened it."""
+
+
+def lines(signal: Signal, payload: bytes) -> Iterator[str]:
+    """The lines of a serialised request of any signal."""
+    return {Signal.TRACES: span_lines, Signal.METRICS: metric_lines, Signal.LOGS: log_lines}[signal](payload)
 
 
 def span_lines(payload: bytes) -> Iterator[str]:
@@ -59,6 +65,14 @@ def metric_lines(payload: bytes) -> Iterator[str]:
                 yield from _metric(metric)
 
 
+def log_lines(payload: bytes) -> Iterator[str]:
+    """The lines of a serialised ExportLogsServiceRequest."""
+    for group in ExportLogsServiceRequest.FromString(payload).resource_logs:
+        for scope in group.scope_logs:
+            for record in scope.log_records:
+                yield from _record(record)
+
+
 def _span(span: Span) -> Iterator[str]:
     seconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
     kind = _KINDS.get(span.kind, str(span.kind))
@@ -71,6 +85,15 @@ def _span(span: Span) -> Iterator[str]:
     for link in span.links:
         yield f"    link trace={link.trace_id.hex()} span={link.span_id.hex()}"
         yield from _attributes(link.attributes, "        ")
+
+
+def _record(record: LogRecord) -> Iterator[str]:
+    """An event without a time of its own shows when it was seen."""
+    moment = _time(record.time_unix_nano or record.observed_time_unix_nano)
+    ids = f"trace={record.trace_id.hex()} span={record.span_id.hex()}"
+    name, severity = _plain(record.event_name), _plain(record.severity_text or "-")
+    yield f"{moment} event {name} {severity} {_value(record.body)} {ids}"
+    yield from _attributes(record.attributes, "    ")
 
 
 def _metric(metric: Metric) -> Iterator[str]:

@@ -20,18 +20,16 @@ from threading import Lock
 from typing import Any
 
 from google.protobuf import json_format
-from google.protobuf.message import Message
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bridge.export.answers import Accepted, Answer, Denied, Retryable, Signal
+from bridge.export.records import parsed
 
-_ONE_AT_A_TIME = Lock()  # both signals' sinks may have the same file
+_ONE_AT_A_TIME = Lock()  # the signals' sinks may have the same file
 _IDS = ("traceId", "spanId", "parentSpanId")
 
 
 class FileSink:
-    """Appends both signals to one file."""
+    """Appends all signals to one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -53,9 +51,7 @@ class FileSink:
 
 def json_line(signal: Signal, payload: bytes) -> bytes:
     """A serialised request as one line of OTLP JSON: ids in hex, enums as numbers, 64-bit integers as text."""
-    request: Message = ExportMetricsServiceRequest() if signal is Signal.METRICS else ExportTraceServiceRequest()
-    request.ParseFromString(payload)
-    content = json_format.MessageToDict(request, use_integers_for_enums=True)
+    content = json_format.MessageToDict(parsed(signal, payload), use_integers_for_enums=True)
     for carrier in _carriers(content):
         for name in _IDS:
             if name in carrier:
@@ -64,12 +60,15 @@ def json_line(signal: Signal, payload: bytes) -> bytes:
 
 
 def _carriers(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Everything in a request that has ids: spans and their links."""
+    """Everything in a request that has ids: spans and their links, log records."""
     for group in content.get("resourceSpans", ()):
         for scope in group.get("scopeSpans", ()):
             for span in scope.get("spans", ()):
                 yield span
                 yield from span.get("links", ())
+    for group in content.get("resourceLogs", ()):
+        for scope in group.get("scopeLogs", ()):
+            yield from scope.get("logRecords", ())
 
 
 def _append(path: Path, line: bytes) -> None:

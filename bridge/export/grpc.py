@@ -7,6 +7,7 @@ network does. The channel reconnects by itself; no call is repeated here.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import cast
 
 import grpc
@@ -17,13 +18,16 @@ from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from bridge import __version__
+from bridge.errors import SettingsError
 from bridge.export import replies, tls
-from bridge.export.answers import Answer, Denied, Refused, Retryable, Signal, TooLarge
+from bridge.export.answers import Answer, Denied, Refused, Retryable, Signal, TooLarge, Unsupported
 from bridge.export.endpoint import Endpoint
+from bridge.plain import one_line
 
 _METHODS = {
     Signal.TRACES: "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     Signal.METRICS: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    Signal.LOGS: "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
 }
 _RETRYABLE = {
     StatusCode.UNAVAILABLE,
@@ -39,12 +43,15 @@ _RETRYABLE = {
 _DENIED = {
     StatusCode.UNAUTHENTICATED: "check the key in the OTLP headers",
     StatusCode.PERMISSION_DENIED: "the key in the OTLP headers may not write here",
-    StatusCode.UNIMPLEMENTED: "no OTLP service for this signal, or not with this compression: check the address",
 }
 # gRPC's own implementations: core and Go "message larger than max", Java "maximum size", .NET "message size",
 # Rust "message length too large" (which sends it as OUT_OF_RANGE).
 _SIZE_CODES = {StatusCode.RESOURCE_EXHAUSTED, StatusCode.OUT_OF_RANGE}
 _SIZE_WORDS = re.compile(r"larger than max|maximum size|message (size|length)|(message|request|batch|body) too large")
+# A server that cannot unzip says UNIMPLEMENTED too. In the words of core, Go ("Decompressor is not installed for
+# grpc-encoding"), Java, .NET and Rust ("Content is compressed with").
+_COMPRESSION_WORDS = re.compile(r"compress|encoding")
+_KEY = re.compile(r"[0-9a-z_.-]+")
 _COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "none": grpc.Compression.NoCompression}
 _OPTIONS = (
     ("grpc.primary_user_agent", f"letta-otel-bridge/{__version__}"),
@@ -56,11 +63,11 @@ class GrpcSender:
     """Sends one signal to one endpoint."""
 
     def __init__(self, signal: Signal, endpoint: Endpoint) -> None:
-        """Raise SettingsError where a certificate file cannot be used. No loop need run yet."""
+        """Raise SettingsError where a certificate file or a header cannot be used. No loop need run yet."""
         self._signal = signal
         self._endpoint = endpoint
         self._credentials = _credentials(endpoint)
-        self._metadata = tuple((name.lower(), value) for name, value in endpoint.headers.items())
+        self._metadata = tuple(_metadata(endpoint))
         self._compression = _COMPRESSIONS[endpoint.compression]
         self._channel: grpc.aio.Channel | None = None
 
@@ -90,15 +97,33 @@ class GrpcSender:
         return self._channel
 
     def _answer(self, code: StatusCode, text: str, details: Status) -> Answer:
-        said = replies.one_line(details.message or text)
-        hints = (_DENIED.get(code), said)
-        reason = ": ".join([f"{self._endpoint.address} answered {code.name}", *(hint for hint in hints if hint)])
+        said = one_line(details.message or text)
+        kind, hint = self._refusal(code, said.lower())
+        reason = ": ".join(
+            [f"{self._endpoint.address} answered {code.name}", *(part for part in (hint, said) if part)]
+        )
         wait = _retry_after(details)
-        if code in _DENIED:
-            return Denied(reason)
         if wait is None and code in _SIZE_CODES and _SIZE_WORDS.search(said.lower()):
             return TooLarge(reason)
-        return Retryable(reason, wait) if code in _RETRYABLE else Refused(reason)
+        return Retryable(reason, wait) if code in _RETRYABLE else kind(reason)
+
+    def _refusal(self, code: StatusCode, said: str) -> tuple[type[Denied | Unsupported | Refused], str]:
+        """What a code that is not retryable means, and what to do."""
+        if code in _DENIED:
+            return Denied, _DENIED[code]
+        if code is not StatusCode.UNIMPLEMENTED:
+            return Refused, ""
+        if self._endpoint.compression != "none" and _COMPRESSION_WORDS.search(said):
+            return Denied, "it cannot unzip: set the compression to none"
+        return Unsupported, f"no OTLP service for {self._signal}: check the address"
+
+
+def _metadata(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
+    """The headers, whose names gRPC is stricter about than HTTP; `-bin` is for values that are no text."""
+    for name, value in endpoint.headers.items():
+        if not _KEY.fullmatch(name.lower()) or name.lower().endswith("-bin"):
+            raise SettingsError(f"OTLP header {name!r} cannot be sent over gRPC: use letters, digits, - _ and .")
+        yield name.lower(), value
 
 
 def _target(url: str) -> str:

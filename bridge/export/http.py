@@ -19,7 +19,7 @@ from bridge.causes import causes, why
 from bridge.clock import Clock
 from bridge.errors import SettingsError
 from bridge.export import replies, tls
-from bridge.export.answers import Answer, Denied, Refused, Retryable, Signal, TooLarge
+from bridge.export.answers import Answer, Denied, Refused, Retryable, Signal, TooLarge, Unsupported
 from bridge.export.endpoint import Endpoint, shown
 
 _LONGEST_ANSWER = 1 << 20  # bytes read of a body
@@ -27,13 +27,11 @@ _TOO_LARGE = 413
 # The specification retries 429, 502, 503 and 504 only. 408, 425 and the other 5xx pass by themselves as well, and to
 # give up on them would lose spans that the backend had nothing against.
 _PASSING = {408, 425, 429}
-_PATH = "check the path of the URL, for traces usually /v1/traces"
+_UNSUPPORTED = {404, 405}
 # These speak of the key, the address or the manner of asking: no span must be condemned for them.
 _DENIED = {
     401: "check the key in the OTLP headers",
     403: "the key in the OTLP headers may not write here",
-    404: _PATH,
-    405: _PATH,
     407: "the proxy wants credentials",
     415: "it takes no protobuf, or not this compression",
     **dict.fromkeys((402, 406, 410, 421, 426, 431, 451, 501, 505), ""),
@@ -93,15 +91,21 @@ class HttpSender:
         status = response.status_code
         if response.is_success:
             return replies.success(self._signal, body, address=self._endpoint.address)
-        hints = (_moved(response), _DENIED.get(status), replies.refusal(body))
+        hints = (_moved(response), _DENIED.get(status) or self._path(status), replies.refusal(body))
         reason = ": ".join([f"{self._endpoint.address} answered {status}", *(hint for hint in hints if hint)])
         if response.is_redirect or status in _DENIED:
             return Denied(reason)
+        if status in _UNSUPPORTED:
+            return Unsupported(reason)
         if status == _TOO_LARGE:
             return TooLarge(reason)
         if response.is_server_error or status in _PASSING:
             return Retryable(reason, self._retry_after(response))
         return Refused(reason)
+
+    def _path(self, status: int) -> str:
+        name = self._signal.value
+        return f"check the path of the URL, for {name} usually /v1/{name}" if status in _UNSUPPORTED else ""
 
     def _retry_after(self, response: httpx.Response) -> float | None:
         now = retry_after.http_date(response.headers.get("date")) or self._clock.now()

@@ -21,7 +21,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
-from bridge.export.encode import SCHEMA_URL, fill_attributes, fill_resource, fill_scope
+from bridge.export.fields import SCHEMA_URL, fill_attributes, fill_resource, fill_scope
 from bridge.ledger.ledger import OpenRuns
 from bridge.map import instruments, letta
 from bridge.map.instruments import CATALOGUE, Instrument, Kind

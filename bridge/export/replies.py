@@ -12,15 +12,16 @@ import re
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from bridge.export.answers import Accepted, Answer, Denied, PartlyRejected, Signal
+from bridge.plain import one_line
 
-# Tells protobuf from text, whose content types are often wrong: every field of the two answers has such a byte in it,
-# while a word such as "hi" would pass for protobuf with a field yet unknown.
+# Tells protobuf from text, whose content types are often wrong: every field of an answer has such a byte in it, while
+# a word such as "hi" would pass for protobuf with a field yet unknown.
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-_LONGEST_TEXT = 300  # of a foreign text in one line for a person
 
 
 def success(signal: Signal, body: bytes, *, address: str) -> Answer:
@@ -45,18 +46,16 @@ def refusal(body: bytes) -> str:
     return "" if text.startswith("<") else one_line(text)
 
 
-def one_line(text: str) -> str:
-    """Foreign text made fit for one line of a log: printable, and cut where it is long."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"
-
-
 def _partial_success(signal: Signal, body: bytes) -> tuple[int, str]:
     """(how many were rejected, the message); raises ValueError where the body is neither protobuf nor JSON."""
     if signal is Signal.METRICS:
         metrics = ExportMetricsServiceResponse()
         _parse(body, metrics)
         return metrics.partial_success.rejected_data_points, metrics.partial_success.error_message
+    if signal is Signal.LOGS:
+        logs = ExportLogsServiceResponse()
+        _parse(body, logs)
+        return logs.partial_success.rejected_log_records, logs.partial_success.error_message
     traces = ExportTraceServiceResponse()
     _parse(body, traces)
     return traces.partial_success.rejected_spans, traces.partial_success.error_message

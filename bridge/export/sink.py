@@ -27,13 +27,19 @@ class Sender(Protocol):
         ...
 
 
-def open_sink(traces: Endpoint | None, metrics: Endpoint | None, *, clock: Clock | None = None) -> Sink:
+def open_sink(
+    traces: Endpoint | None = None,
+    metrics: Endpoint | None = None,
+    logs: Endpoint | None = None,
+    *,
+    clock: Clock | None = None,
+) -> Sink:
     """A sink for the signals that have an endpoint; others are denied.
 
     Nothing is dialled yet. Raises SettingsError where an endpoint can never work. `clock` is asked where a backend
     says until when to wait, but not what time it has.
     """
-    endpoints = {Signal.TRACES: traces, Signal.METRICS: metrics}
+    endpoints = {Signal.TRACES: traces, Signal.METRICS: metrics, Signal.LOGS: logs}
     used = {signal: endpoint for signal, endpoint in endpoints.items() if endpoint}
     at = clock or SystemClock()
     return _OtlpSink(used, {signal: _sender(signal, endpoint, at) for signal, endpoint in used.items()})

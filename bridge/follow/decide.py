@@ -8,16 +8,19 @@ All facts about the server are of Letta 0.16.8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.follow.clocks import steady
+from bridge.follow.ended import ACTIVE, TERMINAL, is_interrupted, is_over, is_pending, outcome
+from bridge.follow.notes import unusual
 from bridge.follow.reading import Closing, Decision, Outcome, Reading, SettledStep
 from bridge.follow.state import FollowedRun, Phase
+from bridge.follow.trail import advance
 from bridge.source.models import Run, Step
 
-ACTIVE: Final = frozenset({"created", "running"})
-_TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+__all__ = ["ACTIVE", "Policy", "decide", "is_over"]
+
 _QUIET_SHARE: Final = 0.1  # a run without news for 100 s is looked at every 10 s
 _NEXT_SWEEP: Final = 0.1  # seconds: soon, but not again in the sweep that is under way
 _AT_ONCE: Final = 0.0
@@ -31,16 +34,13 @@ class Policy:
         settle: the longest wait for what belongs to a final step or run.
         abandon_after: grace for a pending step of a run that is over.
         stale_after: how long an open run may go without news.
+        watch_for: how long a closed run is looked at again; 0 for not at all.
     """
 
     settle: float
     abandon_after: float
     stale_after: float
-
-
-def is_over(run: Run) -> bool:
-    """Whether the run's own row says that it ended."""
-    return run.status in _TERMINAL or (run.status not in ACTIVE and run.completed_at is not None)
+    watch_for: float = 0.0
 
 
 def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
@@ -51,24 +51,31 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
         reading: what this visit saw.
         policy: the user's patience.
     """
+    followed = steady(followed, reading)
     over_since = _over_since(followed, reading)
     seen = _fingerprint(reading)
     view = _View(followed, reading, policy, over_since, changed=seen != followed.seen)
     verdicts = view.verdicts()
-    settled = tuple(SettledStep(step, outcome) for step in reading.steps if (outcome := verdicts.get(step.id)))
+    settled = tuple(SettledStep(step, verdict) for step in reading.steps if (verdict := verdicts.get(step.id)))
     at = reading.at
     news = view.changed or bool(settled)
-    cursor, sent = _advance(followed, reading.order, {step.step.id for step in settled})
-    drained = not reading.more and all(id_ in sent or id_ == cursor for id_ in _past(reading.order, cursor))
-    closing = view.closing() if drained else None
+    start = reading.start.step_id if reading.start else followed.cursor
+    progress = advance(followed, start, reading.order, {step.step.id for step in settled})
+    drained = progress.drained and not reading.more
+    due = view.closing() if drained else None
+    once_more = bool(settled) and due is Closing.OVER  # a page that brought steps may have been cut
+    closing = None if once_more else due
     run = followed.model_copy(
         update={
             "agent_id": reading.run.agent_id or followed.agent_id,
             "status": reading.run.status,
             "stop_reason": reading.run.stop_reason,
             "over_since": over_since,
-            "cursor": cursor,
-            "sent": sent,
+            "cursor": progress.cursor,
+            "trail": progress.trail,
+            "sent": progress.sent,
+            "noted": {**followed.noted, **unusual(settled)},
+            "told": followed.told or ((followed.status, followed.stop_reason) if followed.span_sent else None),
             "waiting": {step.id: view.since(step) for step in reading.steps if _waits(step, verdicts, over_since)},
             "seen": seen,
             "last_news": at if news else followed.last_news,
@@ -78,7 +85,7 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
     if closing:
         phase = Phase.DORMANT if reading.run.status in ACTIVE else Phase.CLOSED
         return Decision(settled, run.model_copy(update={"phase": phase, "sent": (), "waiting": {}}), closing)
-    if settled and reading.more:
+    if once_more or (settled and reading.more):
         next_visit = _AT_ONCE
     elif drained and over_since is not None:
         next_visit = over_since + policy.settle  # read once more, then closed
@@ -106,21 +113,21 @@ class _View:
         verdicts: dict[str, Outcome | None] = {}
         held = False
         for step in self.reading.steps:
-            if step.id not in self.followed.sent:
+            if step.id not in self.followed.delivered:
                 verdicts[step.id] = None if held else self.verdict(step)
-                held = held or (verdicts[step.id] is None and not _is_pending(step))
+                held = held or (verdicts[step.id] is None and not is_pending(step))
         return verdicts
 
     def verdict(self, step: Step) -> Outcome | None:
         """How one step ended, whatever its neighbours do."""
         waited = self.reading.at - self.since(step)
-        if _is_pending(step):
+        if is_pending(step):
             return self._orphaned(waited)
         if waited < self.policy.settle and not self._complete(step):
             return None
-        if self._is_interrupted(step) and self.reading.run.status == "cancelled":
+        if is_interrupted(step) and self.reading.run.status == "cancelled":
             return Outcome.CANCELLED
-        return _outcome(step)
+        return outcome(step)
 
     def since(self, step: Step) -> float:
         """Since when the step waits, seconds since the epoch.
@@ -132,7 +139,7 @@ class _View:
         if self.over_since is None:
             return noted
         ended_unseen = self.over_since < self.followed.first_seen
-        return min(noted, self.over_since) if ended_unseen or _is_pending(step) else noted
+        return min(noted, self.over_since) if ended_unseen or is_pending(step) else noted
 
     def closing(self) -> Closing | None:
         """Whether a drained run is to be closed."""
@@ -149,13 +156,13 @@ class _View:
 
     def _complete(self, step: Step) -> bool:
         """Everything that belongs to the step has arrived."""
-        if self._is_interrupted(step) and not is_over(self.reading.run):
+        if is_interrupted(step) and not is_over(self.reading.run):
             return False  # whether that was a cancel, only the run's row will tell
         return self._has_messages(step) and self._has_lengths(step) and self._has_stop_reason(step)
 
     def _has_messages(self, step: Step) -> bool:
         """A failed step has none, not even the user's."""
-        return _outcome(step) is Outcome.FAILED or any(m.step_id == step.id for m in self.reading.messages)
+        return outcome(step) is Outcome.FAILED or any(m.step_id == step.id for m in self.reading.messages)
 
     def _has_lengths(self, step: Step) -> bool:
         metrics = self.reading.step_metrics.get(step.id)
@@ -164,10 +171,6 @@ class _View:
     def _has_stop_reason(self, step: Step) -> bool:
         """Steps before the last keep it null for good."""
         return bool(step.stop_reason) or self.over_since is not None or step is not self.reading.steps[-1]
-
-    def _is_interrupted(self, step: Step) -> bool:
-        """What is left of a cancelled stream: failed as Unknown, 1 to 9 s after its run was cancelled."""
-        return step.status == "failed" and step.error_type in (None, "Unknown")
 
     def _is_stale(self) -> bool:
         quiet = self.reading.at - self.followed.last_news
@@ -184,7 +187,7 @@ def _over_since(followed: FollowedRun, reading: Reading) -> float | None:
     if is_over(run):
         if followed.over_since is None:
             return at - _age(run, reading.server_now)
-        return at if run.status != followed.status and followed.status in _TERMINAL else followed.over_since
+        return at if run.status != followed.status and followed.status in TERMINAL else followed.over_since
     if _last_step_ended(reading):
         return at if followed.over_since is None else followed.over_since
     return None if reading.steps else followed.over_since
@@ -201,38 +204,12 @@ def _last_step_ended(reading: Reading) -> bool:
     if reading.more or not reading.steps:
         return False
     last = reading.steps[-1]
-    return not _is_pending(last) and last.stop_reason is not None
-
-
-def _is_pending(step: Step) -> bool:
-    return step.status == "pending"
-
-
-def _outcome(step: Step) -> Outcome:
-    """What Letta says; a status never seen before is judged by whether there is an error."""
-    if step.status in (Outcome.SUCCESS, Outcome.FAILED, Outcome.CANCELLED):
-        return Outcome(step.status)
-    return Outcome.FAILED if step.error_type else Outcome.SUCCESS
+    return not is_pending(last) and last.stop_reason is not None
 
 
 def _waits(step: Step, verdicts: dict[str, Outcome | None], over_since: float | None) -> bool:
     unsettled = step.id in verdicts and verdicts[step.id] is None
-    return unsettled and (not _is_pending(step) or over_since is not None)
-
-
-def _advance(followed: FollowedRun, order: tuple[str, ...], settled: set[str]) -> tuple[str | None, tuple[str, ...]]:
-    """The cursor after everything delivered without a gap, and what is delivered past it."""
-    delivered = settled.union(followed.sent)
-    cursor = followed.cursor
-    rest = list(order)
-    while rest and rest[0] in delivered:
-        cursor = rest.pop(0)
-    return cursor, tuple(id_ for id_ in rest if id_ in delivered)
-
-
-def _past(order: tuple[str, ...], cursor: str | None) -> Iterator[str]:
-    start = order.index(cursor) + 1 if cursor in order else 0
-    return iter(order[start:])
+    return unsettled and (not is_pending(step) or over_since is not None)
 
 
 def _fingerprint(reading: Reading) -> str:

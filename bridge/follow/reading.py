@@ -44,12 +44,19 @@ class ForeignStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadFrom:
+    """Where a page of steps begins: after this step, or at the run's first where it is None."""
+
+    step_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """All that one visit read of one run.
 
     Attributes:
         run: the run's row, read before its steps.
-        steps: the steps after the cursor, oldest first; one page.
+        steps: the steps after the cursor, oldest first; one page. It may begin with steps that are delivered.
         order: ids of everything on that page, steps that could not be read included.
         more: whether the server has further steps after this page.
         measured: whether lengths were asked for at all in this visit.
@@ -60,6 +67,7 @@ class Reading:
         foreign_steps: by step id, for tool returns whose step is not this run's.
         at: the bridge's clock when the reading began, seconds since the epoch.
         server_now: the server's own clock by its Date header, seconds since the epoch; None without one.
+        start: where the page begins; None for after the run's cursor.
     """
 
     run: Run
@@ -74,6 +82,7 @@ class Reading:
     agent_name: str | None = None
     foreign_steps: Mapping[str, ForeignStep] = field(default_factory=dict)
     server_now: float | None = None
+    start: ReadFrom | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,22 @@ class Sums(BaseModel):
     error_type: str | None = None  # of the last step that failed, was cancelled or abandoned
 
 
+class Noted(BaseModel):
+    """What was told of one delivered step, where that is not the usual: a success with tokens and nothing else.
+
+    Only what is unusual is remembered, so that most steps cost no byte.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: str = "success"
+    stop_reason: str | None = None  # None also for a success's end_turn: most runs' last step has it
+    error_type: str | None = None
+    feedback: str | None = None
+    tags: tuple[str, ...] = ()
+    tokens: bool = True  # whether any were counted
+
+
 class FollowedRun(BaseModel):
     """One run and how far it has been delivered."""
 
@@ -51,6 +67,7 @@ class FollowedRun(BaseModel):
     next_visit: float = 0.0
     over_since: float | None = None
     cursor: str | None = None  # every step up to this one is delivered
+    trail: tuple[str, ...] = ()  # the last steps up to the cursor, oldest first: delivered too
     sent: tuple[str, ...] = ()  # steps past the cursor that are delivered too
     waiting: dict[str, float] = {}  # steps that are final or orphaned but not settled → since when
     seen: str = ""  # what the last visit saw, to tell news from none
@@ -59,5 +76,14 @@ class FollowedRun(BaseModel):
     trace_id: str | None = None  # 32 hex digits, fixed by the first span sent
     fence_ns: int = 0  # no step still to come may start before this
     sums: Sums = Sums()
+    noted: dict[str, Noted] = {}  # delivered steps with something unusual to compare with later
+    told: tuple[str | None, str | None] | None = None  # status, stop reason: where the row says otherwise
+    server_ahead: float | None = None  # seconds that the server's clock was ahead at the last visit
+    shifted: float = 0.0  # by how much the times above were moved because the bridge's clock had jumped forward
     keep_until: float = 0.0  # a closed run is kept, and looked at again when `next_visit` comes, until then
     span_sent: bool = False  # the run's own span is delivered; a dormant run that wakes does not send it again
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        """The steps known to be delivered one by one; of the others only that they lie before the cursor."""
+        return frozenset((*self.trail, *self.sent))

@@ -1,85 +1,90 @@
-"""The ledger's file on disk: who may read it, who may use it, and what its errors mean.
+"""The ledger's file on disk: open, locked for its role, of the current version and sound.
 
-Two files lie beside it while it is open, SQLite's `-wal` and `-shm`, and for good an empty `-lock`. All are 0600
-from their first moment. The lock is the kernel's (flock): it goes with the process, however that dies. It is not on
-the database itself, so that a person can look into that one with any SQLite tool meanwhile.
+Beside it lie SQLite's `-wal` and `-shm` while it is open, and for good the empty files of its locks. All are 0600
+from their first moment. WAL lets several processes write in turn; whoever finds another at it waits some seconds.
 
-Whatever SQLite or the file system fails with comes out as one LedgerError; a transaction that failed is undone.
+Whatever SQLite or the file system fails with comes out as one LedgerError; a transaction that failed is undone. A
+file that was moved or replaced under an open ledger is written no more, or the next start would not find it.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from bridge.errors import LedgerError
 from bridge.ledger import migrations
+from bridge.ledger.lock import PRIVATE, Lock, Role, locks
+from bridge.ledger.troubles import DAMAGED, explained
 
-_PRIVATE: Final = 0o600
-_BUSY_SECONDS: Final = 5.0  # only another program's look into the file can hold it, and briefly
+_BUSY_SECONDS: Final = 5.0  # a transaction is milliseconds: only another program's look into the file takes longer
 _WAL_BYTES: Final = 4 << 20
-
-_SQLITE_SAYS: Final = {
-    sqlite3.SQLITE_FULL: "the disk is full: free some space; what the ledger holds is unharmed",
-    sqlite3.SQLITE_READONLY: "it cannot be written: check its owner, its mode and that its disk is not read-only",
-    sqlite3.SQLITE_PERM: "it cannot be written: check its owner, its mode and that its disk is not read-only",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that its directory exists and can be written",
-    sqlite3.SQLITE_BUSY: "another program holds it: close what has it open",
-    sqlite3.SQLITE_NOTADB: "it is not a ledger: choose another path for the ledger, or move that file away",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: move it away to start anew, or put a backup in its place",
-    sqlite3.SQLITE_IOERR: "the disk fails to read or write it: check the disk and the system's log",
-}
-_SYSTEM_SAYS: Final = {
-    errno.ENOENT: "its directory does not exist: create it, or choose another path",
-    errno.ENOTDIR: "its directory does not exist: create it, or choose another path",
-    errno.EISDIR: "that is a directory: give the path of a file in it",
-    errno.EACCES: "no permission: the user that runs the bridge must be able to write it and its directory",
-    errno.EPERM: "no permission: the user that runs the bridge must be able to write it and its directory",
-    errno.EROFS: "its disk is mounted read-only: choose another path",
-    errno.ENOSPC: "the disk is full: free some space",
-}
+_HEADER_BYTES: Final = 100  # of any SQLite file
 
 
 class LedgerFile:
-    """An open ledger file: a lock and a connection, both held until `close`."""
+    """An open ledger file: a connection, and the lock of its role, both held until `close`."""
 
-    def __init__(self, path: Path, *, scripts: Sequence[str] | None = None) -> None:
-        """Lock the file, create or migrate it, and make it ready.
+    def __init__(self, path: Path, *, role: Role = Role.SERVICE, scripts: Sequence[str] | None = None) -> None:
+        """Lock the file, create or migrate it where the role may, and make it ready.
 
         Args:
             path: absolute; its directory must exist.
+            role: what it is opened for.
             scripts: the migration scripts, oldest first; those of the package unless given.
 
         Raises:
-            LedgerError: another process uses it, it is of a newer bridge, or the storage fails.
+            LedgerError: the role is taken, the file is missing or of another version where the role does not change
+                that, or the storage fails.
         """
         self.path = path
-        with _explained(path):
-            self._lock: int | None = _locked(path)
-            try:
-                self.connection = _connected(path, migrations.scripts() if scripts is None else scripts)
-            except BaseException:
-                self._unlock()
-                raise
+        with explained(path), ExitStack() as stack:
+            _check_presence(path, role)
+            held = [path]
+            for lock in locks(path, role):
+                stack.callback(lock.release)
+                held.append(lock.path)
+            if role.makes:
+                _make_private(path)
+            self.connection = _connected(path)
+            stack.callback(self.connection.close)
+            _set_up(self.connection)
+            _made_current(self.connection, path, role, migrations.scripts() if scripts is None else scripts)
+            self._identities = {name: _identity(name) for name in held}
+            self._opened = stack.pop_all()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The connection, for queries."""
-        with _explained(self.path):
+        with explained(self.path):
             yield self.connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for queries that must agree with each other whoever writes meanwhile."""
+        with explained(self.path):
+            self.connection.execute("BEGIN")
+            try:
+                yield self.connection
+            finally:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+
+    @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """The connection within one transaction: all of it happens, or nothing."""
-        with _explained(self.path):
+        """The connection within one transaction: all of it happens, or nothing.
+
+        No other process can write between what is read in it and what is written.
+        """
+        with explained(self.path):
             self.connection.execute("BEGIN IMMEDIATE")
             try:
+                self._check_in_place()
                 yield self.connection
                 self.connection.execute("COMMIT")
             finally:
@@ -88,59 +93,75 @@ class LedgerFile:
 
     def size_bytes(self) -> int:
         """What the file takes on disk, with what SQLite keeps beside it."""
-        with _explained(self.path):
+        with explained(self.path):
             return sum(_size(Path(f"{self.path}{suffix}")) for suffix in ("", "-wal", "-shm"))
 
     def close(self) -> None:
         """Close the connection, then let go of the lock; a second call does nothing."""
-        try:
-            with _explained(self.path):
-                self.connection.close()
-        finally:
-            self._unlock()
+        with explained(self.path):
+            self._opened.close()
 
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _check_in_place(self) -> None:
+        """Refuse to write into a file that is no longer where it was opened."""
+        gone = [path for path, identity in self._identities.items() if _identity(path) != identity]
+        if gone:
+            self.connection.execute("ROLLBACK")
+            self._make_whole()
+            raise LedgerError(
+                f"ledger {self.path}: {gone[0].name} was moved, removed or replaced while it was in use: "
+                "stop the bridge, put it back, and start again"
+            )
 
+    def _make_whole(self) -> None:
+        """Bring the `-wal`, which stayed behind, into the file that was moved away.
 
-def _locked(path: Path) -> int:
-    """A descriptor that holds the lock until it is closed; the lock's file stays, or two could lock two files."""
-    lock = _opened(Path(f"{path}-lock"))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise LedgerError(
-            f"ledger {path}: another bridge is using it: stop that one, or give this one a ledger of its own"
-        ) from error
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
+        Else that one would miss the last commits, and SQLite would put them into whatever lies in its place now.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _connected(path: Path, scripts: Sequence[str]) -> sqlite3.Connection:
-    _make_private(path)
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    try:
-        version = migrations.check(connection, path, known=len(scripts))
-        _check_pages(connection, path)
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+
+
+def _made_current(connection: sqlite3.Connection, path: Path, role: Role, scripts: Sequence[str]) -> None:
+    """Check that the file is a sound ledger of the current version, or make it one where the role may."""
+    known = len(scripts)
+    version = migrations.check(connection, path, known=known)
+    if not role.makes:
+        if version < known:
+            raise LedgerError(f"ledger {path}: {_too_old(version, known)}: `bridge run` brings it up to date")
+        return
+    _check_pages(connection, path)
+    with ExitStack() as stack:
+        if version < known and (other := _other_lock(path, role, version, known)):
+            stack.callback(other.release)
+            version = migrations.check(connection, path, known=known)  # the lock's last holder may have done it
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA fullfsync = ON")  # macOS: without it FULL stops at the disk's own cache
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-        migrations.migrate(connection, scripts[version:], version=len(scripts))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        migrations.migrate(connection, scripts[version:], version=known)
 
 
-def _opened(path: Path) -> int:
-    """A descriptor of the file, which is made with mode 0600 where there is none."""
-    return os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE)
+def _other_lock(path: Path, role: Role, version: int, known: int) -> Lock | None:
+    """What is needed beside the role's own lock to change the file: nobody else may be at work on it."""
+    if role is Role.BACKFILL:
+        state = "a service is just making it: try again in a moment"
+        if version:
+            state = f"{_too_old(version, known)}, and a service is using it: start that one anew with this version"
+        return Lock(path, Role.SERVICE, taken=state)
+    if not version:
+        return None  # nobody can be at work on a file that holds nothing
+    return Lock(path, Role.BACKFILL, taken="a backfill of an older version is running on it: stop that one first")
+
+
+def _too_old(version: int, known: int) -> str:
+    return f"it is of version {version}, and this bridge needs {known}" if version else "it is empty"
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: without it FULL stops at the disk's own cache
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
 
 
 def _make_private(path: Path) -> None:
@@ -148,12 +169,25 @@ def _make_private(path: Path) -> None:
 
     An empty file that lies there becomes private; a mode that was chosen for a ledger later stays.
     """
-    descriptor = _opened(path)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     try:
         if not os.fstat(descriptor).st_size:
-            os.fchmod(descriptor, _PRIVATE)
+            os.fchmod(descriptor, PRIVATE)
     finally:
         os.close(descriptor)
+
+
+def _check_presence(path: Path, role: Role) -> None:
+    """Refuse what SQLite would take for a new file, throwing away what is left of an old one."""
+    if not role.makes and not path.exists():
+        raise LedgerError(f"ledger {path}: there is none: `bridge run` makes it, or set ledger.location")
+    size, log = _size(path), Path(f"{path}-wal")
+    if 0 < size < _HEADER_BYTES:
+        raise LedgerError(f"ledger {path}: {DAMAGED} (it was cut to {size} bytes)")
+    if not size and _size(log):
+        raise LedgerError(
+            f"ledger {path}: {log.name} holds commits of a ledger that is not there: put that one back, or move both"
+        )
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
@@ -161,7 +195,16 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
         what = " ".join(problem.split())  # SQLite says it in two lines
-        raise LedgerError(f"ledger {path}: {_SQLITE_SAYS[sqlite3.SQLITE_CORRUPT]} ({what})")
+        raise LedgerError(f"ledger {path}: {DAMAGED} ({what})")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another of the same name; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _size(path: Path) -> int:
@@ -169,24 +212,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what the storage fails with into one line for a person."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise LedgerError(f"ledger {path}: {_sqlite_says(error)}") from error
-    except OSError as error:
-        says = _SYSTEM_SAYS.get(error.errno or 0, f"{error.strerror}: choose another path, on a local disk")
-        raise LedgerError(f"ledger {path}: {says}") from error
-    except ValueError as error:
-        what = str(error).partition("\n")[0]
-        raise LedgerError(f"ledger {path}: a record in it does not fit this version of the bridge: {what}") from error
-
-
-def _sqlite_says(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", None)  # absent where Python's own module complains
-    says = None if code is None else _SQLITE_SAYS.get(code & 0xFF)  # the low byte is the kind, the rest the detail
-    return f"{says} ({error})" if says else str(error)

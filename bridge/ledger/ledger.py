@@ -28,7 +28,8 @@ class DeadLetter(BaseModel):
 
     Attributes:
         kind: `span`, `spans` (some of these were rejected, the backend does not say which), `event`, `events` (the
-            same of log records), `step`, `run` or `message` (a record of Letta's that could not be read).
+            same of log records), `step`, `run` or `message` (a record of Letta's that could not be read), `remainder`
+            (a run of which some steps are delivered, and which ones is no longer known).
         source: what it is of: a span, step or run id, or the request it came from.
         reason: why, in the words of whoever refused it.
         payload: the serialised ExportTraceServiceRequest or ExportLogsServiceRequest, or the JSON text as Letta
@@ -144,8 +145,9 @@ class Ledger(Protocol):
 
         Safe to repeat: a run that is known is left as it is, and the watermark never goes back. Only where a closed
         run is listed with another status or stop reason than it was remembered with, a look at it is due at once.
-        Forgotten are closed runs created before `forget_before_ns` whose `keep_until` is past, except those that
-        still count as awaiting an approval. Returns how many runs were new.
+        Forgotten are closed runs created before `forget_before_ns` whose `keep_until` is past, except those with a
+        look due, those that still count as awaiting an approval, and those that end the wait of one which stays.
+        Returns how many runs were new.
         """
         ...
 
@@ -158,13 +160,17 @@ class Ledger(Protocol):
         ...
 
     async def due(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
-        """Open runs whose next visit has come: those just woken, then the longest unvisited first."""
+        """Open runs whose next visit has come: those just woken, then the longest unvisited first.
+
+        A run whose last visit lies ahead of `now` is due as well: the clock was set back since.
+        """
         ...
 
     async def looks(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
-        """Closed runs to look at again for late changes: the most overdue first.
+        """Closed runs to look at again for late changes.
 
-        Due are those that `discover` saw changed, and those whose `keep_until` is not past and whose `next_visit` is.
+        Due are those that `discover` saw changed, and after them those whose `keep_until` is not past and whose
+        `next_visit` is, the most overdue first. Storing a run anew is what settles a look at it.
         """
         ...
 
@@ -198,6 +204,10 @@ class Ledger(Protocol):
 
     async def open_runs(self) -> OpenRuns:
         """The gauges."""
+        ...
+
+    async def awaiting_approval(self) -> Collection[str]:
+        """Ids of the runs that the gauge counts as awaiting an approval."""
         ...
 
     async def dead_letter_count(self) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 from bridge.errors import SettingsError
 from bridge.ledger.file import LedgerFile
 from bridge.ledger.ledger import Ledger
+from bridge.ledger.lock import Role
 from bridge.ledger.sqlite import SqliteLedger
 
 _SQLITE: Final = "sqlite:///"
@@ -27,7 +28,23 @@ async def open_ledger(location: str, *, source: str, destination: str, now: floa
         destination: names where its telemetry goes.
         now: seconds since the epoch; a new stream's totals count from here.
     """
-    file = LedgerFile(_path(location))
+    return _stream(open_file(location, Role.SERVICE), source=source, destination=destination, now=now)
+
+
+async def open_beside(location: str, *, source: str, destination: str, now: float) -> Ledger:
+    """The same, for a person's command beside a running service; the file must be there, of the current version.
+
+    What it may do there: read, and `settle_dead_letter`.
+    """
+    return _stream(open_file(location, Role.BESIDE), source=source, destination=destination, now=now)
+
+
+def open_file(location: str, role: Role) -> LedgerFile:
+    """The whole file, with all its streams, opened for a role."""
+    return LedgerFile(_path(location), role=role)
+
+
+def _stream(file: LedgerFile, *, source: str, destination: str, now: float) -> Ledger:
     try:
         return SqliteLedger.of(file, source=source, destination=destination, now=now)
     except BaseException:

@@ -26,6 +26,9 @@ TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a count of words, not a 
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
 TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_VALUE: Final = "gen_ai.evaluation.score.value"
 
 ERROR_TYPE: Final = "error.type"
 ERROR_OTHER: Final = "_OTHER"
@@ -40,6 +43,7 @@ INVOKE_AGENT: Final = "invoke_agent"
 CHAT: Final = "chat"
 EXECUTE_TOOL: Final = "execute_tool"
 FUNCTION: Final = "function"
+EVALUATION_RESULT: Final = "gen_ai.evaluation.result"  # the name of an event
 
 _PROVIDERS: Final = {
     "azure": "azure.ai.openai",

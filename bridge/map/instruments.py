@@ -56,6 +56,7 @@ RUN_DURATION: Final = "letta.run.duration"
 TOOL_CALLS: Final = "letta.tool.calls"
 RUNS: Final = "letta.runs"
 FEEDBACK: Final = "letta.feedback"
+LATE_CHANGES: Final = "letta.late_changes"
 CONTEXT_WINDOW_USED_RATIO: Final = "letta.context_window.used_ratio"
 RUNS_OPEN: Final = "letta.runs.open"
 RUN_OLDEST_OPEN_AGE: Final = "letta.run.oldest_open_age"
@@ -87,6 +88,7 @@ _ALL: Final = (
     _counter(TOOL_CALLS, "{call}", "Tools that ran."),
     _counter(RUNS, "{run}", "Runs that are over."),
     _counter(FEEDBACK, "{feedback}", "Feedback that was given to steps."),
+    _counter(LATE_CHANGES, "{change}", "Changes of runs and steps after their spans were sent, by kind."),
     _histogram(CONTEXT_WINDOW_USED_RATIO, "1", "Share of the context window that a step took.", _RATIO_BOUNDS),
     _gauge(RUNS_OPEN, "{run}", "Runs that are not over.", integer=True),
     _gauge(RUN_OLDEST_OPEN_AGE, "s", "Age of the oldest run that is not over.", integer=False),

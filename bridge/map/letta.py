@@ -25,12 +25,19 @@ RUN_CALLBACK_SENT_AT: Final = "letta.run.callback.sent_at"
 RUN_CALLBACK_STATUS_CODE: Final = "letta.run.callback.status_code"
 RUN_CALLBACK_ERROR: Final = "letta.run.callback.error"
 
+RUN_PREVIOUS_STATUS: Final = "letta.run.previous_status"  # what was told before it changed, and so below
+RUN_PREVIOUS_STOP_REASON: Final = "letta.run.previous_stop_reason"
+
 STEP_ID: Final = "letta.step.id"
 STEP_STATUS: Final = "letta.step.status"
 STEP_RAW_STATUS: Final = "letta.step.raw_status"  # only where it is not what the bridge concluded
 STEP_STOP_REASON: Final = "letta.step.stop_reason"
 STEP_SUSPECT: Final = "letta.step.suspect"
 STEP_TAGS: Final = "letta.step.tags"
+STEP_PREVIOUS_STATUS: Final = "letta.step.previous_status"
+STEP_PREVIOUS_STOP_REASON: Final = "letta.step.previous_stop_reason"
+STEP_PREVIOUS_ERROR_TYPE: Final = "letta.step.previous_error_type"
+STEP_PREVIOUS_TAGS: Final = "letta.step.previous_tags"
 STEP_ORIGIN: Final = "letta.step.origin"
 TRACE_ID: Final = "letta.trace_id"  # only where it cannot be the trace's id
 PROJECT_ID: Final = "letta.project.id"
@@ -44,6 +51,12 @@ PROVIDER_ID: Final = "letta.provider.id"
 TOTAL_TOKENS: Final = "letta.usage.total_tokens"
 CONTEXT_WINDOW_LIMIT: Final = "letta.context_window.limit"
 CONTEXT_WINDOW_USED_RATIO: Final = "letta.context_window.used_ratio"
+
+FEEDBACK_VALUE: Final = "letta.feedback.value"
+FEEDBACK_PREVIOUS_VALUE: Final = "letta.feedback.previous_value"
+CHANGE: Final = "letta.change"
+RUN_CHANGED: Final = "letta.run.changed"
+STEP_CHANGED: Final = "letta.step.changed"
 
 TOOL_STATUS: Final = "letta.tool.status"
 TOKEN_TYPE: Final = "letta.token.type"  # noqa: S105 - a count of words, not a secret

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
 from bridge.follow.state import FollowedRun, Sums
-from bridge.map import ids, measurements, timing
+from bridge.map import feedback, ids, measurements, timing
 from bridge.map.run import add_step, run_span, run_span_id
 from bridge.map.status import run_status, step_status
-from bridge.map.step import Place, step_spans
-from bridge.map.telemetry import Link, Measurement, Span, Telemetry
+from bridge.map.step import Place, step_place, step_spans
+from bridge.map.telemetry import LogEvent, Measurement, Span, Telemetry
 from bridge.map.timing import Interval, StepTimes
 from bridge.map.tools import Conversation, ToolRun, link_to_step, tool_span
 from bridge.map.usage import usage_of
@@ -51,7 +51,7 @@ def map_steps(decision: Decision, reading: Reading, options: MapOptions) -> Mapp
         reading: what the visit read.
         options: the user's choices.
     """
-    run, out = decision.run, _Harvest(options, decision.run.sums)
+    run, out = decision.run, _Harvest(options, timing.clock_ns(reading.at), decision.run.sums)
     talk = Conversation(reading.messages)
     trace_id = run.trace_id or ids.run_trace_id(run.id, _first_trace_id(decision, reading))
     place = _run_place(run, reading, bytes.fromhex(trace_id))
@@ -92,8 +92,10 @@ def map_loose_step(
     messages: Sequence[Message],
     at_ns: int,
     options: MapOptions,
+    *,
+    place: Place | None = None,
 ) -> Telemetry:
-    """A step that belongs to no run: the root of a trace of its own.
+    """A step by itself: the root of a trace of its own, unless its place is known.
 
     Args:
         settled: the step and how it ended.
@@ -101,11 +103,12 @@ def map_loose_step(
         messages: the step's.
         at_ns: taken as its end where no message is dated, nanoseconds since the epoch.
         options: the user's choices.
+        place: where its spans go; by default it belongs to no run.
     """
-    step, out = settled.step, _Harvest(options)
+    step, out = settled.step, _Harvest(options, at_ns)
     tools = Conversation(messages).tools_of(step)
     times = timing.lay_out_loose(metrics, messages, at_ns, tools=len(tools))
-    place = Place(bytes.fromhex(ids.run_trace_id(step.id, step.trace_id)), run_id=step.run_id)
+    place = place or Place(bytes.fromhex(ids.run_trace_id(step.id, step.trace_id)), run_id=step.run_id)
     out.add_step(settled, metrics, tools, times, place)
     return out.telemetry()
 
@@ -115,12 +118,14 @@ class _Harvest:
     """What is mapped so far."""
 
     options: MapOptions
+    observed_ns: int
     sums: Sums = field(default_factory=Sums)
     spans: list[Span] = field(default_factory=list)
     measured: list[Measurement] = field(default_factory=list)
+    events: list[LogEvent] = field(default_factory=list)
 
     def telemetry(self) -> Telemetry:
-        return Telemetry(tuple(self.spans), tuple(self.measured))
+        return Telemetry(tuple(self.spans), tuple(self.measured), tuple(self.events))
 
     def add_step(
         self,
@@ -132,7 +137,7 @@ class _Harvest:
     ) -> None:
         step, usage = settled.step, usage_of(settled.step)
         status = step_status(step, settled.outcome, cancelled_is_error=self.options.cancelled_is_error)
-        place = _step_place(settled, place)
+        place = step_place(step, place)
         own, chat = step_spans(settled, usage, times, status, place)
         self.spans += (own, chat)
         if tools:
@@ -140,6 +145,9 @@ class _Harvest:
             self.spans += [tool_span(tool, times.tool, below, step) for tool in tools]
         self.measured += measurements.of_step(settled, usage, metrics, status.error_type)
         self.measured += measurements.of_tools(tools, metrics)
+        if step.feedback:
+            self.events.append(feedback.event(step, place, self.observed_ns))
+            self.measured.append(measurements.of_feedback(step.feedback))
         failed = settled.outcome is Outcome.FAILED
         self.sums = add_step(self.sums, usage, failed=failed, error_type=status.error_type)
 
@@ -164,15 +172,6 @@ def _run_place(run: FollowedRun, reading: Reading, trace_id: bytes) -> Place:
         agent_name=reading.agent_name,
         conversation_id=reading.run.conversation_id,
     )
-
-
-def _step_place(settled: SettledStep, place: Place) -> Place:
-    """The run's trace, except for a step that Letta keeps in another: a root there, linked to the run's span."""
-    own = ids.usable_trace_id(settled.step.trace_id)
-    if own is None or place.parent_id == b"" or bytes.fromhex(own) == place.trace_id:
-        return place
-    link = Link(place.trace_id, place.parent_id)
-    return replace(place, trace_id=bytes.fromhex(own), parent_id=b"", links=(link,))
 
 
 def _first_trace_id(decision: Decision, reading: Reading) -> str | None:

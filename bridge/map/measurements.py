@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
+from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Reading, SettledStep
 from bridge.follow.state import Sums
 from bridge.map import genai, instruments, letta, values
 from bridge.map.run import duration_ns
-from bridge.map.status import run_state
 from bridge.map.step import suspect
 from bridge.map.telemetry import AttributeValue, Measurement
 from bridge.map.tools import ToolRun
@@ -38,6 +38,8 @@ _REQUEST: Final = (genai.ERROR_TYPE, genai.OPERATION_NAME, genai.PROVIDER_NAME, 
 _TOKEN_USAGE: Final = (genai.OPERATION_NAME, genai.PROVIDER_NAME, genai.REQUEST_MODEL, genai.TOKEN_TYPE)
 _TOOL: Final = (genai.TOOL_NAME, letta.TOOL_STATUS)
 _RUN: Final = (letta.RUN_STATUS, letta.RUN_STOP_REASON)
+_FEEDBACK: Final = (letta.FEEDBACK_VALUE,)
+_CHANGE: Final = (letta.CHANGE,)
 _RUN_STATUS: Final = (letta.RUN_STATUS,)
 
 _NS: Final = 1_000_000_000
@@ -59,14 +61,29 @@ def of_step(
     odd = suspect(settled, usage)
     counted = _set(_STEP, (error_type, step.model_handle, outcome, step.stop_reason, odd))
     yield Measurement(instruments.STEPS, counted, 1)
-    yield from _tokens(step, usage)
-    ratio = usage.used_ratio(step.context_window_limit)
-    if ratio is not None:
-        yield Measurement(instruments.CONTEXT_WINDOW_USED_RATIO, _set(_MODEL, (step.model_handle,)), ratio)
+    yield from of_usage(step, usage)
     if metrics:
         request = _set(_REQUEST, (error_type, genai.CHAT, genai.provider_name(step.provider_name), step.model))
         yield from _seconds(instruments.OPERATION_DURATION, request, metrics.llm_request_ns)
         yield from _seconds(instruments.STEP_DURATION, _set(_STEP_STATUS, (outcome,)), metrics.step_ns)
+
+
+def of_usage(step: Step, usage: Usage) -> Iterator[Measurement]:
+    """Of the tokens alone: they may come after the step was sent."""
+    yield from _tokens(step, usage)
+    ratio = usage.used_ratio(step.context_window_limit)
+    if ratio is not None:
+        yield Measurement(instruments.CONTEXT_WINDOW_USED_RATIO, _set(_MODEL, (step.model_handle,)), ratio)
+
+
+def of_feedback(value: str) -> Measurement:
+    """Of feedback that was given or changed."""
+    return Measurement(instruments.FEEDBACK, _set(_FEEDBACK, (value,)), 1)
+
+
+def of_change(kind: str) -> Measurement:
+    """Of something that changed after it was sent."""
+    return Measurement(instruments.LATE_CHANGES, _set(_CHANGE, (kind,)), 1)
 
 
 def of_tools(tools: Sequence[ToolRun], metrics: StepMetrics | None) -> Iterator[Measurement]:

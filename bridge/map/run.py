@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Reading
 from bridge.follow.state import FollowedRun, Sums
 from bridge.map import genai, ids, letta, values
-from bridge.map.status import SpanStatus, run_state
+from bridge.map.status import SpanStatus
 from bridge.map.telemetry import Span, SpanKind
 from bridge.map.timing import Timing, to_ns
 from bridge.map.usage import Usage

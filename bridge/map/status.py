@@ -11,19 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bridge.follow.ended import ABANDONED, CANCELLED, FAILED, run_state
 from bridge.follow.reading import Closing, Outcome
 from bridge.follow.state import Sums
 from bridge.map import genai, values
 from bridge.map.telemetry import Event, StatusCode
 from bridge.source.models import Run, Step
 
-CANCELLED: Final = "cancelled"
-ABANDONED: Final = "abandoned"
 TOOL_ERROR: Final = "tool_error"
-_COMPLETED: Final = "completed"
-_FAILED: Final = "failed"
 _ERROR: Final = "error"
-_ACTIVE: Final = frozenset({"created", "running"})
 _CODE: Final = re.compile(r"([A-Z][A-Z0-9_]+):")  # "INTERNAL_SERVER_ERROR: OpenAI API error: ..."
 
 
@@ -61,19 +57,6 @@ def tool_status(status: str | None) -> SpanStatus:
     return _TOOL_FAILED if status == _ERROR else FINE
 
 
-def run_state(run: Run, closing: Closing, sums: Sums) -> str | None:
-    """How the run ended: as Letta says, except where it leaves a run active for ever (0.16.8).
-
-    One without news is abandoned. One that is over by its last step (a conversation's message) is what that step
-    is: a step that fails ends its run.
-    """
-    if closing is Closing.STALE:
-        return ABANDONED
-    if run.status not in _ACTIVE:
-        return run.status
-    return _FAILED if sums.failed_steps else _COMPLETED
-
-
 def run_status(run: Run, closing: Closing, sums: Sums, *, cancelled_is_error: bool) -> SpanStatus:
     """Of a run's own span, whatever its steps say."""
     state = run_state(run, closing, sums)
@@ -81,7 +64,7 @@ def run_status(run: Run, closing: Closing, sums: Sums, *, cancelled_is_error: bo
         return _ABANDONED
     if state == CANCELLED:
         return _CANCELLED if cancelled_is_error else FINE
-    if state != _FAILED:
+    if state != FAILED:
         return FINE
     error = (run.metadata or {}).get("error")
     error_type = run.stop_reason or sums.error_type or _metadata_error_type(error) or genai.ERROR_OTHER

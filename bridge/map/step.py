@@ -6,7 +6,7 @@ the provider and the address have no other place. Its status is the step's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.follow.reading import Outcome, SettledStep
 from bridge.map import genai, ids, letta, values
@@ -47,6 +47,14 @@ class Place:
             genai.CONVERSATION_ID: self.conversation_id,
             letta.TRACE_ID: raw_trace_id if raw_trace_id and not ids.usable_trace_id(raw_trace_id) else None,
         }
+
+
+def step_place(step: Step, run: Place) -> Place:
+    """The run's trace, except for a step that Letta keeps in another: a root there, linked to the run's span."""
+    own = ids.usable_trace_id(step.trace_id)
+    if own is None or run.parent_id == b"" or bytes.fromhex(own) == run.trace_id:
+        return run
+    return replace(run, trace_id=bytes.fromhex(own), parent_id=b"", links=(Link(run.trace_id, run.parent_id),))
 
 
 def step_spans(

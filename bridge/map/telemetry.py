@@ -64,6 +64,13 @@ class Span:
     links: tuple[Link, ...] = ()
 
 
+class Severity(IntEnum):
+    """The OTLP numbers of the two severities in use."""
+
+    INFO = 9
+    WARN = 13
+
+
 @dataclass(frozen=True, slots=True)
 class LogEvent:
     """One OTLP log record in the context of a span, which may have been sent long before.
@@ -105,3 +112,7 @@ class Telemetry:
     spans: tuple[Span, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     events: tuple[LogEvent, ...] = ()
+
+    def plus(self, other: Telemetry) -> Telemetry:
+        """Both, this one first."""
+        return Telemetry(self.spans + other.spans, self.measurements + other.measurements, self.events + other.events)

@@ -83,6 +83,11 @@ def to_ns(moment: datetime) -> int:
     return _fit((moment - _EPOCH) // _MICROSECOND * 1000)
 
 
+def clock_ns(seconds: float) -> int:
+    """The bridge's own clock in nanoseconds."""
+    return _fit(round(seconds * _SECOND))
+
+
 def run_start_ns(run: Run, metrics: RunMetrics | None) -> int:
     """When the run's first step may have begun: as measured by the server, or when the run was created."""
     created = to_ns(run.created_at)

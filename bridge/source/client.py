@@ -2,12 +2,15 @@
 
 Every request waits for its place in the budget. A connection that the server closed while idle (0.16.8 does so
 after 5 s) is retried once, at once; nothing else is retried here: the sweep ends and the next one tries again.
-Raises LettaUnavailable, LettaRefused, LettaNotFound or LettaMisbehaved, never an httpx error, and names the
-request in each. The key appears in none of them.
+The time-out covers the whole exchange, and a body has a limit, so that no server can hold the bridge or fill its
+memory. Raises LettaUnavailable, LettaRefused, LettaNotFound or LettaMisbehaved, never an httpx error, and names the
+request in each. The key appears in none of them, and what a server says is one printable line.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +23,22 @@ from aiolimiter import AsyncLimiter
 from bridge import __version__, retry_after
 from bridge.causes import why
 from bridge.clock import Clock
-from bridge.errors import LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable, SettingsError
+from bridge.errors import (
+    AnswerTooLong,
+    LettaMisbehaved,
+    LettaNotFound,
+    LettaRefused,
+    LettaUnavailable,
+    SettingsError,
+)
+from bridge.plain import one_line
 
 Params = Mapping[str, str | int | bool | Sequence[str]]
 
 _KEEPALIVE_SECONDS: Final = 4.0  # below the server's 5 s, so that we rarely race its close
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_ANSWER: Final = 32 << 20  # bytes; a page of 1000 steps takes about one million
+_LONGEST_REASON: Final = 64 << 10  # bytes read of a failure: its words are cut to a line anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,22 @@ class Access:
     ca_file: Path | None = None
     timeout: float = 30.0
     requests_per_second: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came: the start of the body, and all of it where it is a 200."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    def json(self) -> object:
+        """The body's value; None where it is no JSON, whatever the content type says."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +127,31 @@ class LettaClient:
             path: below the base URL.
             endpoint: the route's template, a name of low cardinality for metrics.
             params: the query; a sequence repeats its parameter.
+
+        Raises:
+            AnswerTooLong: the body is over the limit; a shorter page of the same may not be.
         """
-        response = await self._send(path, endpoint, params)
-        self._on_answer(endpoint, str(response.status_code))
-        if response.status_code != httpx.codes.OK:
-            raise self._failure(response, path)
-        return Reply(response.content, retry_after.http_date(response.headers.get("date")))
+        answer = await self._send(path, endpoint, params)
+        self._on_answer(endpoint, str(answer.status))
+        if answer.status != httpx.codes.OK:
+            raise self._failure(answer, path)
+        if len(answer.body) > _LONGEST_ANSWER:
+            raise AnswerTooLong(
+                f"Letta's answer to GET {path} at {self.base_url} is longer than {_LONGEST_ANSWER >> 20} MiB"
+            )
+        return Reply(answer.body, retry_after.http_date(answer.headers.get("date")))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _send(self, path: str, endpoint: str, params: Params | None) -> httpx.Response:
+    async def _send(self, path: str, endpoint: str, params: Params | None) -> _Answer:
         for last_try in (False, True):
             async with self._budget:
                 try:
-                    return await self._http.get(self.base_url + path, params=params)
-                except httpx.TimeoutException as error:
+                    async with asyncio.timeout(self._timeout):
+                        return await self._exchange(path, params)
+                except (TimeoutError, httpx.TimeoutException) as error:
                     self._on_answer(endpoint, "timeout")
                     raise LettaUnavailable(
                         f"Letta at {self.base_url} did not answer GET {path} within {self._timeout:g} s"
@@ -123,7 +160,7 @@ class LettaClient:
                     self._on_answer(endpoint, "disconnected")
                     if last_try:
                         raise LettaUnavailable(
-                            f"Letta at {self.base_url} closed the connection during GET {path}: {error}"
+                            f"Letta at {self.base_url} closed the connection during GET {path}: {why(error)}"
                         ) from error
                 except httpx.TransportError as error:
                     self._on_answer(endpoint, "unreachable")
@@ -131,24 +168,39 @@ class LettaClient:
                         f"Letta cannot be reached at {self.base_url}: {why(error)}."
                         " Is the server running, and is LETTA_BASE_URL right?"
                     ) from error
+                except (httpx.DecodingError, httpx.InvalidURL) as error:
+                    self._on_answer(endpoint, "unreadable")
+                    raise LettaMisbehaved(
+                        f"GET {path} at {self.base_url} has no answer that can be read: {one_line(str(error))}"
+                    ) from error
         raise AssertionError("unreachable")
 
+    async def _exchange(self, path: str, params: Params | None) -> _Answer:
+        async with self._http.stream("GET", self.base_url + path, params=params) as response:
+            longest = _LONGEST_ANSWER if response.status_code == httpx.codes.OK else _LONGEST_REASON
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > longest:
+                    break
+            return _Answer(response.status_code, response.headers, bytes(body))
+
     def _failure(
-        self, response: httpx.Response, path: str
+        self, answer: _Answer, path: str
     ) -> LettaUnavailable | LettaRefused | LettaNotFound | LettaMisbehaved:
-        status, said = response.status_code, _said(response)
+        status, said = answer.status, _said(answer)
         request = f"GET {path} at {self.base_url}"
         if status in _PASSING:
-            wait = retry_after.seconds(response.headers.get("retry-after"), now=self._clock.now())
+            wait = retry_after.seconds(answer.headers.get("retry-after"), now=self._clock.now())
             return LettaUnavailable(f"Letta answered {status} to {request}: {said}", retry_after=wait, status=status)
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             return LettaRefused(f"Letta refused the key ({status}) for {request}: {said}. Check LETTA_API_KEY.")
-        if status == httpx.codes.NOT_FOUND and _names_a_record(response):
+        if status == httpx.codes.NOT_FOUND and _names_a_record(answer):
             return LettaNotFound(f"Letta has nothing (404) for {request}: {said}")
         if status == httpx.codes.NOT_FOUND:
             return LettaMisbehaved(f"{request} was answered 404: {said}. Is LETTA_BASE_URL a Letta server's address?")
-        if response.is_redirect:
-            target = response.headers.get("location", "nowhere")
+        if httpx.codes.is_redirect(status):
+            target = one_line(answer.headers.get("location", "")) or "nowhere"
             return LettaMisbehaved(
                 f"{request} was redirected ({status}) to {target}. Set LETTA_BASE_URL to the server's final address."
             )
@@ -182,20 +234,22 @@ def _budget(requests_per_second: float) -> AsyncLimiter:
     return AsyncLimiter(requests_per_second, 1)
 
 
-def _names_a_record(response: httpx.Response) -> bool:
+def _names_a_record(answer: _Answer) -> bool:
     """Whether a 404 is Letta's word on one record; an unknown route, or a proxy on its way, says nothing of any."""
-    if "json" not in response.headers.get("content-type", ""):
-        return False
-    body = response.json() if response.content else None
+    body = answer.json() if _is_json(answer) else None
     detail = body.get("detail") if isinstance(body, dict) else None
     return isinstance(detail, str) and detail != "Not Found"
 
 
-def _said(response: httpx.Response) -> str:
+def _said(answer: _Answer) -> str:
     """The answer's own words, on one short line."""
-    text = response.text
-    if "json" in response.headers.get("content-type", ""):
-        body = response.json() if response.content else {}
+    body = answer.json() if _is_json(answer) else None
+    if body is None:
+        text = answer.body.decode(errors="replace")
+    else:
         text = str(body.get("detail", body)) if isinstance(body, dict) else str(body)
-    line = " ".join(text.split())
-    return line[:200] or "no words"
+    return one_line(text, longest=200) or "no words"
+
+
+def _is_json(answer: _Answer) -> bool:
+    return "json" in answer.headers.get("content-type", "")

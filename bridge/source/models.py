@@ -12,13 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2262, 1, 1, tzinfo=UTC)
+_INT64: Final = 2**63
 
 
 def _utc(value: datetime) -> datetime:
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    """A time whose nanoseconds since the epoch fit the 64 bits that OTLP and the ledger have for them."""
+    moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+    if not _EARLIEST <= moment < _LATEST:
+        raise ValueError("not a time between 1970 and 2262")
+    return moment
+
+
+def _small(details: Mapping[str, Any]) -> Mapping[str, Any]:
+    if any(isinstance(value, int) and not -_INT64 <= value < _INT64 for value in details.values()):
+        raise ValueError("a number in it is longer than 64 bits")
+    return details
 
 
 def _text(value: object) -> object:
@@ -26,9 +40,11 @@ def _text(value: object) -> object:
     return value if value is None or isinstance(value, str) else str(value)
 
 
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Timestamp = Annotated[datetime, AfterValidator(_utc)]
+Whole = Annotated[int, Field(ge=-_INT64, lt=_INT64)]  # counts are added up and sent as 64 bits
 Text = Annotated[str, BeforeValidator(_text)]
-Details = Mapping[str, Any]
+Details = Annotated[Mapping[str, Any], AfterValidator(_small)]
 
 
 class Record(BaseModel):
@@ -42,6 +58,7 @@ class Record(BaseModel):
 class Run(Record):
     """One request to an agent, as GET /v1/runs/ and GET /v1/runs/{id} show it."""
 
+    id: Id
     status: Text | None = None
     stop_reason: Text | None = None
     created_at: Timestamp  # a run without it has no place in the list: it goes to the dead letters
@@ -54,15 +71,16 @@ class Run(Record):
     request_config: Details | None = None
     callback_url: str | None = None
     callback_sent_at: Timestamp | None = None
-    callback_status_code: int | None = None
+    callback_status_code: Whole | None = None
     callback_error: str | None = None
-    ttft_ns: int | None = None
-    total_duration_ns: int | None = None  # filled in the list only
+    ttft_ns: Whole | None = None
+    total_duration_ns: Whole | None = None  # filled in the list only
 
 
 class Step(Record):
     """One turn of an agent's loop: one LLM request and the tools it called. It carries no time of its own."""
 
+    id: Id
     origin: Text | None = None
     organization_id: str | None = None
     provider_id: str | None = None
@@ -73,13 +91,13 @@ class Step(Record):
     model: str | None = None
     model_handle: str | None = None
     model_endpoint: str | None = None
-    context_window_limit: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    context_window_limit: Whole | None = None
+    completion_tokens: Whole | None = None
+    prompt_tokens: Whole | None = None
+    total_tokens: Whole | None = None
+    cached_input_tokens: Whole | None = None
+    cache_write_tokens: Whole | None = None
+    reasoning_tokens: Whole | None = None
     completion_tokens_details: Details | None = None
     prompt_tokens_details: Details | None = None
     stop_reason: Text | None = None
@@ -105,11 +123,11 @@ class StepMetrics(Record):
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
-    step_start_ns: int | None = None
-    step_ns: int | None = None
-    llm_request_start_ns: int | None = None
-    llm_request_ns: int | None = None
-    tool_execution_ns: int | None = None  # the longest of the step's parallel tools
+    step_start_ns: Whole | None = None
+    step_ns: Whole | None = None
+    llm_request_start_ns: Whole | None = None
+    llm_request_ns: Whole | None = None
+    tool_execution_ns: Whole | None = None  # the longest of the step's parallel tools
 
 
 class RunMetrics(Record):
@@ -120,9 +138,9 @@ class RunMetrics(Record):
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
-    run_start_ns: int | None = None
-    run_ns: int | None = None
-    num_steps: int | None = None
+    run_start_ns: Whole | None = None
+    run_ns: Whole | None = None
+    num_steps: Whole | None = None
     tools_used: tuple[str, ...] | None = None
 
 
@@ -160,7 +178,7 @@ class Message(_Part):
     an earlier run (a tool that waited for approval) or be null (the approval itself).
     """
 
-    id: str
+    id: Id
     message_type: Text | None = None
     date: Timestamp | None = None
     step_id: str | None = None
@@ -174,7 +192,7 @@ class Message(_Part):
 class Agent(_Part):
     """Of an agent, its name."""
 
-    id: str
+    id: Id
     name: str | None = None
 
 

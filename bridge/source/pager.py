@@ -8,7 +8,8 @@ is tried, and when neither holds CursorIgnored is raised and the caller starts a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
@@ -46,7 +47,7 @@ class RunPager:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._walked: set[str] = set()  # ids since the last top: rows of one instant show no direction otherwise
+        self._walked: set[str] = set()  # of the last row's instant: rows of one instant show no direction otherwise
         self.dialect: Dialect | None = None
 
     async def page(self, cursor: Run | None, limit: int) -> Sequence[Run]:
@@ -58,7 +59,7 @@ class RunPager:
         query: dict[str, str | int] = {"order": "desc", "limit": limit}
         if cursor is None:
             runs = _in_order(await self._fetch(query))
-            self._walked = {run.id for run in runs}
+            self._walk(runs, None)
             return runs
         strays = 0
         dialects = (self.dialect,) if self.dialect else tuple(Dialect)
@@ -67,7 +68,7 @@ class RunPager:
             if runs and self._follows(runs, cursor):
                 if runs[-1].created_at != cursor.created_at:
                     self.dialect = dialect
-                self._walked.update(run.id for run in runs)
+                self._walk(runs, cursor)
                 return runs
             strays += bool(runs)
         if strays < len(dialects):  # the true direction is empty: this was the last page
@@ -76,6 +77,22 @@ class RunPager:
             raise CursorIgnored(f"the run list does not continue after {cursor.id}: was that run deleted?")
         self.dialect = None  # the server was replaced by another version, or the cursor is gone: find out afresh
         return await self.page(cursor, limit)
+
+    @contextmanager
+    def another_walk(self) -> Iterator[None]:
+        """Walk from the top here without disturbing the walk that is under way."""
+        walked, self._walked = self._walked, set()
+        try:
+            yield
+        finally:
+            self._walked = walked
+
+    def _walk(self, runs: Sequence[Run], cursor: Run | None) -> None:
+        if not runs:
+            return
+        instant = runs[-1].created_at
+        kept = self._walked if cursor and cursor.created_at == instant else set()
+        self._walked = kept | {run.id for run in runs if run.created_at == instant}
 
     def _follows(self, runs: Sequence[Run], cursor: Run) -> bool:
         """Every row is older than the cursor, or of its very instant and new to this walk."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
-from bridge.errors import LettaMisbehaved, LettaNotFound
+from bridge.errors import CursorIgnored, LettaMisbehaved, LettaNotFound
 from bridge.source.letta import LettaSource
 from bridge.source.pager import Dialect
 
@@ -43,7 +44,8 @@ async def probe(source: LettaSource) -> Capabilities:
     version = await _version(source)
     newest = await source.runs_before(None, 1)
     if newest:
-        await source.runs_before(newest[0], 1)
+        with contextlib.suppress(CursorIgnored):  # that run is gone already; the next walk will tell
+            await source.runs_before(newest[0], 1)
     return Capabilities(version, source.pager.dialect, await source.has_global_steps())
 
 

@@ -2,7 +2,8 @@
 
 A run's created_at is set before its row becomes visible, by up to seconds and out of order (0.16.8), so each walk
 goes down past the watermark by an overlap and the ledger drops what it knows. A walk too long for one sweep goes on
-in the next; the watermark moves only when there is no gap left, so a crash costs a second walk and no run.
+in the next; the watermark moves only when there is no gap left, so a crash costs a second walk and no run. That the
+list is at its end only an empty page proves: a short one may have been cut.
 """
 
 from __future__ import annotations
@@ -66,23 +67,17 @@ class Discovery:
             LettaError: the list could not be read; what was read is entered.
         """
         rows = {run.id: run for run in await self._new_runs(now)}
-        known = await self._ledger.active()
-        if not known:
-            return rows
-        active = await self._source.active_runs()
-        listed = {run.id for run in active}
-        reach = 0 if not may_continue(len(active), FULL_PAGE) else created_ns(active[-1])
-        ended = [id_ for id_, created in known if id_ not in listed and created >= reach]
-        await self._ledger.wake(ended, now=now)
+        active = await wake_ended(self._source, self._ledger, now)
         return {run.id: run for run in active} | rows
 
     async def _new_runs(self, now: float) -> Sequence[Run]:
         origin = await self._ledger.origin() or 0
         watermark = await self._ledger.watermark() or origin
-        floor = max(origin, min(watermark, self._server_now_ns(watermark)) - self._overlap_ns)
+        floor = max(origin, min(watermark, self._server_now_ns(now)) - self._overlap_ns)
         if self._descent is None:
-            return await self._walk(None, floor, now, watermark)
-        head = await self._walk_head(max(floor, self._descent.top_ns - self._overlap_ns), now)
+            return await self._walk_from_top(floor, now, watermark)
+        with self._source.pager.another_walk():
+            head = await self._walk_head(max(floor, self._descent.top_ns - self._overlap_ns), now)
         try:
             return [*head, *await self._walk(self._descent, floor, now, watermark)]
         except CursorIgnored:
@@ -90,17 +85,27 @@ class Discovery:
             self._descent = None
             return head
 
-    def _server_now_ns(self, otherwise: int) -> int:
-        """The server's clock; a watermark ahead of it is left over from before that clock was set back."""
-        now = self._source.server_now()
-        return otherwise if now is None else round(now * _NS)
+    def _server_now_ns(self, now: float) -> int:
+        """The server's clock, or the bridge's where no answer carries a date.
+
+        A watermark ahead of it is left over from before that clock was set back.
+        """
+        server_now = self._source.server_now()
+        return round((now if server_now is None else server_now) * _NS)
+
+    async def _walk_from_top(self, floor: int, now: float, watermark: int) -> Sequence[Run]:
+        try:
+            return await self._walk(None, floor, now, watermark)
+        except CursorIgnored:  # mostly the last run of a page was deleted before the next page was asked for
+            self._metrics.cursor_restarted()
+            return await self._walk(None, floor, now, watermark)
 
     async def _walk_head(self, floor: int, now: float) -> Sequence[Run]:
         found: list[Run] = []
         cursor: Run | None = None
         while True:
             page, cursor = await self._page(cursor, floor)
-            await self._ledger.discover([_followed(run, now) for run in page], now=now)
+            await self._ledger.discover([followed(run, now) for run in page], now=now)
             found += page
             if cursor is None:
                 return found
@@ -117,7 +122,7 @@ class Discovery:
             found += page
             done = cursor is None
             await self._ledger.discover(
-                [_followed(run, now) for run in page],
+                [followed(run, now) for run in page],
                 now=now,
                 watermark_ns=top if done else None,
                 forget_before_ns=top - self._overlap_ns if done else None,
@@ -134,8 +139,23 @@ class Discovery:
         limit = _FIRST_PAGE if cursor is None else FULL_PAGE
         page = await self._source.runs_before(cursor, limit)
         above = [run for run in page if created_ns(run) >= floor]
-        goes_on = len(above) == len(page) and may_continue(len(page), limit)
-        return above, page[-1] if goes_on and page else None
+        goes_on = page and len(above) == len(page)
+        return above, page[-1] if goes_on else None
+
+
+async def wake_ended(source: LettaSource, ledger: Ledger, now: float) -> Sequence[Run]:
+    """Make due what was active when last seen and is no longer; one request, or none where nothing was active.
+
+    Returns the runs that are active now.
+    """
+    known = await ledger.active()
+    if not known:
+        return ()
+    active = await source.active_runs()
+    listed = {run.id for run in active}
+    reach = 0 if not may_continue(len(active), FULL_PAGE) else created_ns(active[-1])
+    await ledger.wake([id_ for id_, created in known if id_ not in listed and created >= reach], now=now)
+    return active
 
 
 def created_ns(run: Run) -> int:
@@ -149,7 +169,8 @@ def ns(moment: datetime) -> int:
     return whole * _NS + moment.microsecond * 1000
 
 
-def _followed(run: Run, now: float) -> FollowedRun:
+def followed(run: Run, now: float) -> FollowedRun:
+    """A run that was just found."""
     return FollowedRun(
         id=run.id,
         agent_id=run.agent_id,

@@ -7,6 +7,7 @@ the overlap; what was delivered lately is known by id. A loose step still pendin
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -23,6 +24,7 @@ from bridge.source.parse import Malformed, Page
 from bridge.sweep.outbox import Outbox
 
 _EVERY: Final = 60.0  # seconds between two readings: such steps are rare
+_CLOCK_SET: Final = 7200.0  # seconds by which either clock may be set before a delivered step is sent twice
 _NS: Final = 1_000_000_000
 
 
@@ -38,7 +40,7 @@ class LooseSteps:
         self._overlap = overlap
         self._policy = policy
         self._options = options
-        self._next = 0.0
+        self._read_at = -math.inf
         self._waiting: dict[str, float] = {}
         self.working = False
 
@@ -48,7 +50,7 @@ class LooseSteps:
         Raises:
             LettaError: the list could not be read; nothing was put into the outbox.
         """
-        if not self.working or now < self._next:
+        if not self.working or 0 <= now - self._read_at < _EVERY:
             return 0
         server_now = self._source.server_now() or now
         origin = (await self._ledger.origin() or 0) / _NS
@@ -58,16 +60,16 @@ class LooseSteps:
         async for page in self._pages(since):
             found += [step for step in page.items if step.run_id is None and step.id not in delivered]
             self._keep(outbox, [lost for lost in page.malformed if lost.id not in delivered], now)
-        self._waiting = {step.id: self._waiting.get(step.id, now) for step in found}
+        self._waiting = {step.id: min(self._waiting.get(step.id, now), now) for step in found}
         settled = [(step, outcome) for step in found if (outcome := self._verdict(step, now))]
         for step, outcome in settled:
             await self._map(SettledStep(step, outcome), outbox, now)
             del self._waiting[step.id]
         held = [server_now - (now - first_seen) for first_seen in self._waiting.values()]
         watermark = min([server_now, *held])
-        listed_for = self._overlap + (server_now - watermark) + 2 * _EVERY
+        listed_for = self._overlap + (server_now - watermark) + 2 * _EVERY + _CLOCK_SET
         outbox.advance_steps(watermark, forget_before=now - listed_for)
-        self._next = now + _EVERY
+        self._read_at = now
         return len(settled)
 
     def _keep(self, outbox: Outbox, malformed: Sequence[Malformed], now: float) -> None:

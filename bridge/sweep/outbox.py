@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 from bridge.follow.state import FollowedRun
 from bridge.ledger.ledger import Batch, DeadLetter, Plan
-from bridge.map.telemetry import Measurement, Span, Telemetry
+from bridge.map.telemetry import LogEvent, Measurement, Span, Telemetry
 from bridge.map.totals import fold
 from bridge.source.parse import Malformed
 
 Encode = Callable[[Sequence[Span]], tuple[bytes, ...]]
+EncodeLogs = Callable[[Sequence[LogEvent]], tuple[bytes, ...]]
 
 
 class Outbox:
@@ -22,6 +23,7 @@ class Outbox:
 
     def _clear(self) -> None:
         self._spans: list[Span] = []
+        self._events: list[LogEvent] = []
         self._measurements: list[Measurement] = []
         self._runs: list[FollowedRun] = []
         self._dead_letters: list[DeadLetter] = []
@@ -56,7 +58,7 @@ class Outbox:
         self._steps_watermark = watermark
         self._loose_steps_since = forget_before
 
-    def batch(self, encode: Encode) -> Batch | None:
+    def batch(self, encode: Encode, encode_logs: EncodeLogs) -> Batch | None:
         """Everything collected as one batch; None when there is nothing."""
         plan = Plan(
             runs=tuple(self._runs),
@@ -66,12 +68,18 @@ class Outbox:
             loose_steps=dict(self._loose_steps),
             loose_steps_since=self._loose_steps_since,
         )
-        spans = self._spans
+        spans, events = self._spans, self._events
         self._clear()
-        if plan == Plan() and not spans:
+        if plan == Plan() and not spans and not events:
             return None
-        return Batch(payloads=encode(spans) if spans else (), spans=len(spans), plan=plan)
+        return Batch(
+            payloads=encode(spans) if spans else (),
+            spans=len(spans),
+            plan=plan,
+            logs=encode_logs(events) if events else (),
+        )
 
     def _add(self, telemetry: Telemetry) -> None:
         self._spans += telemetry.spans
+        self._events += telemetry.events
         self._measurements += telemetry.measurements

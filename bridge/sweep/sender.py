@@ -1,18 +1,23 @@
 """Send a batch and commit what it makes true.
 
-A batch is put aside in the ledger byte for byte, sent, and committed once the backend has answered for every
-part of it. Where the backend cannot take it now, the batch stays aside and BackendWaiting ends the sweep; the next
-sweep, or the next process, goes on with the same bytes.
+A batch is put aside in the ledger byte for byte, sent, spans first and then the log events that are about them, and
+committed once the backend has answered for every part of it. Where the backend cannot take it now, the batch stays
+aside and BackendWaiting ends the sweep; the next sweep, or the next process, goes on with the same bytes. Log events
+that nothing takes at their endpoint are dropped: not every backend has logs, and spans must not wait for them.
 """
 
 from __future__ import annotations
 
-from bridge.export.answers import Retryable, Sink
+from collections.abc import Sequence
+
+from bridge.export.answers import Retryable, Signal, Sink, Unsupported, Waiting
 from bridge.export.deliver import Delivery, deliver
+from bridge.export.records import records
 from bridge.ledger.ledger import Batch, DeadLetter, Ledger
 from bridge.log import get_logger
 from bridge.observe import SelfMetrics
-from bridge.sweep.outbox import Encode, Outbox
+from bridge.sweep.outbox import Encode, EncodeLogs, Outbox
+from bridge.trouble import Trouble
 
 _log = get_logger(__name__)
 
@@ -32,17 +37,22 @@ class BackendWaiting(Exception):
 class Sender:
     """The way out, one batch at a time."""
 
-    def __init__(self, sink: Sink, ledger: Ledger, encode: Encode, metrics: SelfMetrics) -> None:
+    def __init__(
+        self, sink: Sink, ledger: Ledger, encode: Encode, encode_logs: EncodeLogs, metrics: SelfMetrics
+    ) -> None:
         """Take the parts; what a crash left aside is found by the first `finish`."""
         self._sink = sink
         self._ledger = ledger
         self._encode = encode
+        self._encode_logs = encode_logs
         self._metrics = metrics
         self._batch: Batch | None = None
-        self._unsent: list[bytes] = []
+        self._unsent: list[tuple[Signal, bytes]] = []
         self._dead_letters: list[DeadLetter] = []
         self._looked_back = False
         self._accepted = 0
+        self._said_no_logs = False
+        self._warnings = Trouble(_log)  # never over: a backend that warns once warns every time
 
     def take_accepted(self) -> int:
         """Spans accepted since the last call."""
@@ -56,10 +66,10 @@ class Sender:
             BackendWaiting: the batch stays aside until `finish` succeeds.
         """
         assert self._looked_back, "finish first: a crash may have left a batch"
-        batch = outbox.batch(self._encode)
+        batch = outbox.batch(self._encode, self._encode_logs)
         if batch is None:
             return
-        if batch.payloads:
+        if batch.payloads or batch.logs:
             await self._ledger.prepare(batch)
         self._take(batch)
         await self.finish()
@@ -78,32 +88,74 @@ class Sender:
         while self._unsent:
             await self._deliver_next()
         await self._ledger.commit(self._batch, self._dead_letters)
+        _say_unreadable(self._batch.plan.dead_letters)
         self._batch = None
 
     def _take(self, batch: Batch | None) -> None:
         self._batch = batch
-        self._unsent = list(batch.payloads) if batch else []
+        self._unsent = []
+        if batch:
+            self._unsent += [(Signal.TRACES, payload) for payload in batch.payloads]
+            self._unsent += [(Signal.LOGS, payload) for payload in batch.logs]
         self._dead_letters = []
 
     async def _deliver_next(self) -> None:
         """The first payload; what a busy backend leaves of it is what the next attempt begins with."""
-        delivery = await deliver(self._sink, self._unsent[0])
-        self._count(delivery)
+        signal, payload = self._unsent[0]
+        delivery = await deliver(self._sink, signal, payload)
+        self._count(signal, delivery)
         self._dead_letters += delivery.dead_letters
         if delivery.waiting is None:
             self._unsent.pop(0)
-            return
-        self._unsent[0] = delivery.remaining
-        wait = delivery.waiting.retry_after if isinstance(delivery.waiting, Retryable) else None
-        raise BackendWaiting(delivery.waiting.reason, wait)
+        elif signal is Signal.LOGS and isinstance(delivery.waiting, Unsupported):
+            self._drop_events(delivery)
+            self._unsent.pop(0)
+        else:
+            self._unsent[0] = (signal, delivery.remaining)
+            raise _waiting(signal, delivery.waiting)
 
-    def _count(self, delivery: Delivery) -> None:
-        dead = sum(letter.kind == "span" for letter in delivery.dead_letters)
-        self._accepted += delivery.accepted
-        self._metrics.spans("accepted", delivery.accepted)
-        self._metrics.spans("dead", dead)
-        self._metrics.spans("rejected", delivery.rejected - dead)
+    def _drop_events(self, delivery: Delivery) -> None:
+        self._metrics.log_events("unsupported", len(records(Signal.LOGS, delivery.remaining)))
+        if not self._said_no_logs:
+            assert delivery.waiting
+            _log.warning(
+                "the backend takes no log events, they are dropped: set OTEL_EXPORTER_OTLP_LOGS_ENDPOINT to one that"
+                " does, or OTEL_LOGS_EXPORTER=none",
+                reason=delivery.waiting.reason,
+            )
+        self._said_no_logs = True
+
+    def _count(self, signal: Signal, delivery: Delivery) -> None:
+        dead = sum(letter.kind in ("span", "event") for letter in delivery.dead_letters)
+        if signal is Signal.TRACES:
+            self._accepted += delivery.accepted
+        count = self._metrics.spans if signal is Signal.TRACES else self._metrics.log_events
+        count("accepted", delivery.accepted)
+        count("dead", dead)
+        count("rejected", delivery.rejected - dead)
         for letter in delivery.dead_letters:
-            _log.error("spans kept as dead letter", spans=letter.source, reason=letter.reason)
+            _log.error("kept as dead letter", kind=letter.kind, source=letter.source, reason=letter.reason)
         for warning in delivery.warnings:
-            _log.warning("the backend took the spans, and says", warning=warning)
+            self._warnings.begins("the backend took what was sent, and says", reason=warning, signal=signal.value)
+
+
+def _waiting(signal: Signal, waiting: Waiting) -> BackendWaiting:
+    if isinstance(waiting, Retryable):
+        return BackendWaiting(waiting.reason, waiting.retry_after)
+    hint = ". Without log events all else goes on: OTEL_LOGS_EXPORTER=none" if signal is Signal.LOGS else ""
+    return BackendWaiting(f"{waiting.reason}{hint}", None)
+
+
+def _say_unreadable(letters: Sequence[DeadLetter]) -> None:
+    """One line for each way in which records of Letta's do not fit, however many there are of it."""
+    alike: dict[tuple[str, str], list[DeadLetter]] = {}
+    for letter in letters:
+        alike.setdefault((letter.kind, letter.reason), []).append(letter)
+    for (kind, reason), group in alike.items():
+        _log.error(
+            "Letta sent what cannot be read, it is kept as dead letter: look at it with `bridge dead-letters`",
+            kind=kind,
+            source=group[0].source,
+            reason=reason,
+            letters=len(group),
+        )

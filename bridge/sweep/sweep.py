@@ -2,41 +2,66 @@
 
 What a crash or an outage interrupted is finished first, from the bytes that were put aside, and nothing new is read
 before it is: while the backend is away, Letta is the buffer and memory stays flat. A failing run is postponed and
-costs no other run anything; a failing server ends the sweep, after what was read has been sent.
+costs no other run anything; a failing server ends the sweep, after what was read has been sent. So does `stop`, which
+drops the reads under way.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from bridge.clock import Clock
-from bridge.errors import LettaError, LettaMisbehaved, LettaNotFound, LettaUnavailable
+from bridge.errors import (
+    CursorUnknown,
+    LettaError,
+    LettaMisbehaved,
+    LettaNotFound,
+    LettaRefused,
+    LettaUnavailable,
+)
 from bridge.follow.decide import Policy, decide
+from bridge.follow.late import second_end
 from bridge.follow.messages import message_cursor
-from bridge.follow.state import FollowedRun, Phase
+from bridge.follow.reading import Closing, Decision, Reading
+from bridge.follow.state import FollowedRun
+from bridge.follow.tombstone import entomb, gone
 from bridge.ledger.ledger import Ledger
 from bridge.log import get_logger
+from bridge.map.late import map_late
 from bridge.map.mapper import MapOptions, map_run, map_steps
 from bridge.map.telemetry import Telemetry
 from bridge.source.letta import LettaSource
 from bridge.source.models import Run
-from bridge.sweep.discovery import Discovery
+from bridge.source.parse import Malformed
+from bridge.sweep.looks import Looks
 from bridge.sweep.loose import LooseSteps
 from bridge.sweep.outbox import Outbox
+from bridge.sweep.reads import Reads, Stopped
 from bridge.sweep.sender import BackendWaiting, Sender
 from bridge.sweep.visit import Visitor
+from bridge.trouble import Trouble
 
 _log = get_logger(__name__)
 
 _CHUNK: Final = 64  # runs taken from the ledger at once
 _FULL: Final = 2_000  # spans in hand that end a chunk early, so that memory stays bounded
 _OFTEN: Final = 2.0  # seconds after which a chunk ends too, so that what is read is seen soon
-_LATE: Final = 30.0  # seconds past its time, after which a visit does without lengths
-_BROKEN_RECORD: Final = 500  # the status that may be about one run alone
-_FAILURES_IN_A_ROW: Final = 3  # of single runs with a 500 each: then it is the server
+_BUSY: Final = 429  # the one status that is never about one run alone
+_FAILURES_IN_A_ROW: Final = 3  # of single runs: then it is the server
+
+
+Judge = Callable[[FollowedRun, Reading, Policy], Decision]
+
+
+class Finder(Protocol):
+    """What finds the runs to visit."""
+
+    async def discover(self, now: float) -> Mapping[str, Run]:
+        """Enter what is new into the ledger; returns the rows read on the way, by id, as fresh as this call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +71,14 @@ class Limits:
     Attributes:
         concurrency: visits at the same time, under the one request budget.
         patience: seconds after which a sweep leaves the rest to the next, so that new runs are noticed in time.
+        late: seconds past its time after which a visit does without lengths.
+        look_requests: requests that looks at closed runs may take; what one sweep overspends the next has less.
     """
 
     concurrency: int
     patience: float
+    late: float = 30.0
+    look_requests: float = 0.0
 
 
 @dataclass(slots=True)
@@ -62,6 +91,8 @@ class Report:
         closed: runs that got their own span.
         spans: spans accepted.
         left: due runs that were left to the next sweep.
+        postponed: why runs could not be read when they were last visited.
+        stopped: whether it was cut short by `stop`.
         problem: why it ended early, in one line; None when it did not.
         retry_after: seconds to wait that Letta or the backend asked for.
     """
@@ -71,6 +102,8 @@ class Report:
     closed: int = 0
     spans: int = 0
     left: bool = False
+    postponed: Sequence[str] = ()
+    stopped: bool = False
     problem: LettaError | BackendWaiting | None = None
     retry_after: float | None = None
 
@@ -82,19 +115,25 @@ class _Chunk:
     rows: Mapping[str, Run]
     outbox: Outbox
     report: Report
+    started: float
     until: float
-    failures: int = 0
+    failures: list[tuple[FollowedRun, LettaError]] = field(default_factory=list)  # since the last good visit
 
 
 class Sweep:
-    """The loop's body; one at a time."""
+    """The loop's body; one at a time.
+
+    Attributes:
+        trouble: what is said of runs that had to be postponed; whoever reports on sweeps goes on with it, so that one
+            trouble of the server's is one line.
+    """
 
     def __init__(
         self,
         *,
         source: LettaSource,
         ledger: Ledger,
-        discovery: Discovery,
+        discovery: Finder,
         visitor: Visitor,
         loose_steps: LooseSteps,
         sender: Sender,
@@ -103,6 +142,7 @@ class Sweep:
         options: MapOptions,
         limits: Limits,
         on_progress: Callable[[], None],
+        judge: Judge = decide,
     ) -> None:
         """Take the parts; nothing is read yet."""
         self._source = source
@@ -116,11 +156,18 @@ class Sweep:
         self._options = options
         self._limits = limits
         self._on_progress = on_progress
-        self._stopping = False
+        self._judge = judge
+        self._looks = Looks(
+            source, ledger, options=options, watch_for=policy.watch_for, requests=limits.look_requests
+        )
+        self._reads = Reads()
+        self._busy_since: float | None = None  # since when no sweep has come to its end
+        self._postponed: dict[str, str] = {}  # run → why
+        self.trouble = Trouble(_log)
 
     def stop(self) -> None:
-        """Begin no further visit: finish what is in hand, commit, return."""
-        self._stopping = True
+        """Drop the reads under way, begin no further visit: send and commit what is in hand, return."""
+        self._reads.stop()
 
     async def run(self) -> Report:
         """One sweep.
@@ -132,102 +179,178 @@ class Sweep:
         try:
             await self._sender.finish()
             await self._sweep(report)
+        except Stopped:
+            report.left = report.stopped = True
         except BackendWaiting as waiting:
             report.problem, report.retry_after = waiting, waiting.retry_after
         except LettaError as error:
             report.problem = error
             report.retry_after = error.retry_after if isinstance(error, LettaUnavailable) else None
+        if not report.left:
+            self._busy_since = None
         report.spans = self._sender.take_accepted()
+        report.postponed = tuple(self._postponed.values())
         return report
 
     async def _sweep(self, report: Report) -> None:
         started = self._clock.now()
-        rows = await self._discovery.discover(started)
-        await self._keep_malformed_runs()
+        self._busy_since = started if self._busy_since is None else min(self._busy_since, started)
+        rows = await self._reads(self._discovery.discover(started))
+        await self._send(Outbox())  # runs that cannot be read
         deadline = started + self._limits.patience
         while due := await self._ledger.due(now=started, limit=_CHUNK):
-            if self._stopping or self._clock.now() >= deadline:
+            if self._reads.stopped or self._clock.now() >= deadline:
                 report.left = True
                 break
             self._on_progress()
             until = min(deadline, self._clock.now() + _OFTEN)
-            await self._chunk(due, _Chunk(rows=rows, outbox=Outbox(), report=report, until=until))
-        if not self._stopping:
-            await self._read_loose_steps(report)
+            chunk = _Chunk(rows=rows, outbox=Outbox(), report=report, started=started, until=until)
+            await self._chunk(due, chunk)
+        await self._read_loose_steps(report)
+        if not report.left:
+            await self._look_again(rows, started)
 
-    async def _keep_malformed_runs(self) -> None:
-        outbox = Outbox()
+    async def _send(self, outbox: Outbox) -> None:
+        """Send and commit, with the records that could not be read on the way."""
         outbox.add_malformed(self._source.take_malformed())
         await self._sender.send(outbox)
 
     async def _chunk(self, due: Sequence[FollowedRun], chunk: _Chunk) -> None:
         """Visit some runs side by side, then send and commit what they gave, even if the server failed midway."""
+        try:
+            await self._reads(self._visits(due, chunk))
+        except (LettaError, Stopped):
+            await self._send(chunk.outbox)
+            raise
+        self._say_failed(chunk)
+        await self._send(chunk.outbox)
+
+    async def _visits(self, due: Sequence[FollowedRun], chunk: _Chunk) -> None:
         queue = iter(due)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._limits.concurrency):
                     group.create_task(self._work(queue, chunk))
         except* LettaError as failed:
-            await self._sender.send(chunk.outbox)
             raise _first(failed) from failed
-        await self._sender.send(chunk.outbox)
 
     async def _work(self, queue: Iterator[FollowedRun], chunk: _Chunk) -> None:
         for followed in queue:
             await self._visit(followed, chunk)
-            if self._stopping or chunk.outbox.span_count >= _FULL or self._clock.now() >= chunk.until:
+            if chunk.outbox.span_count >= _FULL or self._clock.now() >= chunk.until:
                 return
 
     async def _visit(self, followed: FollowedRun, chunk: _Chunk) -> None:
         try:
             await self._follow(followed, chunk)
-        except LettaNotFound as gone:
-            _log.info("run is gone from Letta: closed without a span of its own", run=followed.id, answer=str(gone))
-            chunk.outbox.add_run(followed.model_copy(update={"phase": Phase.CLOSED}))
+        except LettaNotFound as error:
+            _log.info("run is gone from Letta: closed without a span of its own", run=followed.id, answer=str(error))
+            chunk.outbox.add_run(gone(followed))
+            self._postponed.pop(followed.id, None)
         except LettaMisbehaved as error:
-            self._postpone(followed, error, chunk)
-        except LettaUnavailable as error:
-            chunk.failures += 1
-            if error.status != _BROKEN_RECORD or chunk.failures >= _FAILURES_IN_A_ROW:
+            self._postpone(followed, chunk)
+            self._say_postponed(followed, error)
+        except (LettaRefused, LettaUnavailable) as error:
+            # One run alone may fail too: a row that breaks the server, a page too long for its patience.
+            self._postpone(followed, chunk)
+            chunk.failures.append((followed, error))
+            if _is_the_server(error) or len(chunk.failures) >= _FAILURES_IN_A_ROW:
+                chunk.failures.clear()
                 raise
-            self._postpone(followed, error, chunk)
         else:
-            chunk.failures = 0
+            self._say_failed(chunk)
+            self._postponed.pop(followed.id, None)
         chunk.report.visits += 1
 
     async def _follow(self, followed: FollowedRun, chunk: _Chunk) -> None:
         now = self._clock.now()
         row = chunk.rows.get(followed.id)
-        hurried = now - followed.next_visit > _LATE
-        reading, malformed = await self._visitor.visit(followed, row, now=now, hurried=hurried)
+        # By a backlog, not by a pause or a leap of the clock: then this sweep's first visits still have the time.
+        hurried = now - max(followed.next_visit, self._busy_since or 0.0) > self._limits.late
+        try:
+            reading, malformed = await self._visitor.visit(followed, row, now=now, hurried=hurried)
+        except CursorUnknown as error:
+            if now - followed.last_news < self._policy.stale_after:
+                raise
+            self._give_up(followed, row or await self._source.run(followed.id), error, chunk)
+            return
         if malformed:
             chunk.outbox.add_malformed(malformed)
             ids = tuple(lost.id for lost in malformed)
             followed = followed.model_copy(update={"sent": (*followed.sent, *ids)})
-        decision = decide(followed, reading, self._policy)
+        decision = self._judge(followed, reading, self._policy)
         mapped = map_steps(decision, reading, self._options)
         run = mapped.run.model_copy(update={"message_cursor": message_cursor(decision, reading)})
         telemetry = mapped.telemetry
-        if decision.closing and not run.span_sent:
-            own = map_run(run, reading, decision.closing, self._options)
-            telemetry = Telemetry(telemetry.spans + own.spans, telemetry.measurements + own.measurements)
+        if decision.closing:
+            chunk.report.closed += not run.span_sent
+            telemetry = telemetry.plus(self._end(run, reading, decision.closing))
             run = run.model_copy(update={"span_sent": True})
-            chunk.report.closed += 1
-        chunk.outbox.add_run(run, telemetry)
+            run = entomb(run, reading.run, decision.closing, at=now, watch_for=self._policy.watch_for)
+        # A visit is dated by its sweep, so that only one of before the clock was set back lies ahead of it.
+        chunk.outbox.add_run(run.model_copy(update={"last_visit": chunk.started}), telemetry)
         chunk.report.steps += len(decision.settled)
 
-    def _postpone(self, followed: FollowedRun, error: LettaError, chunk: _Chunk) -> None:
+    def _end(self, run: FollowedRun, reading: Reading, closing: Closing) -> Telemetry:
+        """The run's span, once; whatever it ends as after that is a change."""
+        if not run.span_sent:
+            return map_run(run, reading, closing, self._options)
+        return map_late(second_end(run, reading.run, closing), reading.run, at=reading.at, options=self._options)
+
+    def _give_up(self, followed: FollowedRun, row: Run, error: CursorUnknown, chunk: _Chunk) -> None:
+        """Keep the run as a dead letter: nobody can tell its steps that are delivered from the others.
+
+        Only once that has lasted as long as makes an open run stale: on a replica that lags behind it passes.
+        """
+        reason = f"what of it is delivered is no longer known: {error}"
+        chunk.outbox.add_malformed([Malformed(followed.id, "remainder", reason, row.model_dump_json())])
+        chunk.outbox.add_run(gone(followed))
+        _log.error("run kept as dead letter", run=followed.id, reason=reason)
+
+    def _postpone(self, followed: FollowedRun, chunk: _Chunk) -> None:
         """Look again later, ever later; the run stays open, so nothing of it is lost."""
         now = self._clock.now()
-        wait = max(5.0, (now - followed.last_news) / 10)
-        _log.warning("run postponed", run=followed.id, again_in_seconds=round(wait), reason=str(error))
-        later = {"last_visit": now, "next_visit": now + wait}
+        later = {"last_visit": chunk.started, "next_visit": now + _postponed_for(followed, now)}
         chunk.outbox.add_run(followed.model_copy(update=later))
+
+    def _say_failed(self, chunk: _Chunk) -> None:
+        """The server works: what failed since it last did is about single runs."""
+        for followed, error in chunk.failures:
+            self._say_postponed(followed, error)
+        chunk.failures.clear()
+
+    def _say_postponed(self, followed: FollowedRun, error: LettaError) -> None:
+        self._postponed[followed.id] = str(error)
+        wait = round(_postponed_for(followed, self._clock.now()))
+        self.trouble.begins(
+            "run postponed", reason=str(error), run=followed.id, waiting_for="Letta", again_in_seconds=wait
+        )
 
     async def _read_loose_steps(self, report: Report) -> None:
         outbox = Outbox()
-        report.steps += await self._loose_steps.read(outbox, self._clock.now())
+        report.steps += await self._reads(self._loose_steps.read(outbox, self._clock.now()))
         await self._sender.send(outbox)
+
+    async def _look_again(self, rows: Mapping[str, Run], now: float) -> None:
+        """Send and commit what the looks at some closed runs gave, even if the server failed midway."""
+        self._looks.begin_sweep()
+        while due := await self._looks.due(now, _CHUNK):
+            self._on_progress()
+            outbox = Outbox()
+            try:
+                await self._reads(self._looks.take(due, rows, outbox, now=now))
+            except (LettaError, Stopped):
+                await self._sender.send(outbox)
+                raise
+            await self._sender.send(outbox)
+
+
+def _postponed_for(followed: FollowedRun, now: float) -> float:
+    return max(5.0, (now - followed.last_news) / 10)
+
+
+def _is_the_server(error: LettaRefused | LettaUnavailable) -> bool:
+    return isinstance(error, LettaUnavailable) and (error.status == _BUSY or error.retry_after is not None)
 
 
 def _first(group: BaseExceptionGroup[LettaError]) -> LettaError:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -96,6 +97,12 @@ async def test_takes_metrics(http: httpx.AsyncClient) -> None:
     assert series["attributes"] == {"letta.run.status": "completed"}
 
 
+async def test_takes_log_events(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/v1/logs", content=b"", headers=PROTOBUF)
+
+    assert ExportLogsServiceResponse.FromString(answer.content) == ExportLogsServiceResponse()
+
+
 @pytest.mark.parametrize(
     "refused",
     [
@@ -109,7 +116,7 @@ async def test_takes_metrics(http: httpx.AsyncClient) -> None:
         (b"\0" * 2000, PROTOBUF, 413),
     ],
 )
-@pytest.mark.parametrize("path", ["/v1/traces", "/v1/metrics"])
+@pytest.mark.parametrize("path", ["/v1/traces", "/v1/metrics", "/v1/logs"])
 async def test_refuses_what_it_cannot_read(
     http: httpx.AsyncClient, small_bodies: None, path: str, refused: tuple[bytes, dict[str, str], int]
 ) -> None:

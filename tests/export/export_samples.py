@@ -1,4 +1,4 @@
-"""Spans to send."""
+"""Spans and log events to send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 
 from bridge.export.encode import encode_spans
-from bridge.map.telemetry import Attributes, Event, Link, Span, SpanKind, StatusCode
+from bridge.export.logs import encode_log_batches
+from bridge.map.telemetry import Attributes, Event, Link, LogEvent, Span, SpanKind, StatusCode
 
 START = 1_760_000_000_000_000_000
 RESOURCE = Resource({"service.name": "letta", "host.cpus": 2, "tags": ("a", "b")}, "https://example.test/schema")
@@ -55,3 +56,26 @@ def rich_span() -> Span:
 def payload(count: int) -> bytes:
     """A request of spans 1 to `count`."""
     return encode_spans([span(number) for number in range(1, count + 1)], RESOURCE)
+
+
+def log_event(number: int = 1, **changes: Any) -> LogEvent:
+    """A plain log event about span `number`."""
+    fields: dict[str, Any] = {
+        "name": "letta.run.changed",
+        "time_ns": 0,
+        "observed_ns": START + number,
+        "trace_id": (number // 10 + 1).to_bytes(16, "big"),
+        "span_id": number.to_bytes(8, "big"),
+        "severity": 9,
+        "body": f"run {number} changed",
+        "attributes": {"letta.run.id": f"run-{number}"},
+        **changes,
+    }
+    return LogEvent(**fields)
+
+
+def log_payload(count: int) -> bytes:
+    """A request of log events 1 to `count`."""
+    events = [log_event(number) for number in range(1, count + 1)]
+    (request,) = encode_log_batches(events, RESOURCE, max_events=count)
+    return request

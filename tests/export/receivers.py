@@ -1,7 +1,8 @@
 """Fakes of OTLP backends over loopback sockets, which can be told to misbehave.
 
 `HttpReceiver` is a bare asyncio server, so that it can break the protocol at any byte. `GrpcReceiver` is a real gRPC
-server. Both keep every request they got, and answer what was queued with `answer`, then success for ever.
+server. Both keep every request they got, and answer what their `rule` says; where that has no opinion, what was
+queued with `answer`, then success for ever.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Self
 
 import grpc
 import grpc.aio
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -35,10 +38,18 @@ class Received:
     def spans(self) -> list[Span]:
         return spans_of(self.body)
 
+    def log_records(self) -> list[LogRecord]:
+        return log_records_of(self.body)
+
 
 def spans_of(payload: bytes) -> list[Span]:
     request = ExportTraceServiceRequest.FromString(payload)
     return [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
+
+
+def log_records_of(payload: bytes) -> list[LogRecord]:
+    request = ExportLogsServiceRequest.FromString(payload)
+    return [record for group in request.resource_logs for scope in group.scope_logs for record in scope.log_records]
 
 
 def says(status: int, body: bytes = b"", content_type: str = "application/x-protobuf", **headers: str) -> Play:
@@ -88,6 +99,8 @@ class HttpReceiver:
     """OTLP over HTTP/1.1 on a loopback port; use it as an async context manager."""
 
     tls: ssl.SSLContext | None = None
+    at: int = 0  # the port; 0 for any that is free
+    rule: Callable[[Received], Play | None] = lambda _: None
     early: Play | None = None  # answers before the body is read
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
@@ -108,7 +121,7 @@ class HttpReceiver:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.at, ssl=self.tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -150,8 +163,10 @@ class HttpReceiver:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        self.requests.append(Received(head[0].split(" ")[1], headers, body, connection))
-        await (self._plays.popleft() if self._plays else says(200))(reader, writer)
+        received = Received(head[0].split(" ")[1], headers, body, connection)
+        self.requests.append(received)
+        play = self.rule(received) or (self._plays.popleft() if self._plays else says(200))
+        await play(reader, writer)
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -181,6 +196,7 @@ class GrpcReceiver:
     credentials: grpc.ServerCredentials | None = None
     requests: list[Received] = field(default_factory=list)
     port: int = 0
+    rule: Callable[[Received], bytes | Fails | Hangs | None] = lambda _: None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _answers: deque[bytes | Fails | Hangs] = field(default_factory=deque)
 
@@ -194,14 +210,18 @@ class GrpcReceiver:
 
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server()
-        for package, service in (("trace", "TraceService"), ("metrics", "MetricsService")):
+        for package, service in (
+            ("trace", "TraceService"),
+            ("metrics", "MetricsService"),
+            ("logs", "LogsService"),
+        ):
             name = f"opentelemetry.proto.collector.{package}.v1.{service}"
             method = grpc.unary_unary_rpc_method_handler(self._export(f"/{name}/Export"))
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Export": method}),))
         if self.credentials:
-            self.port = self._server.add_secure_port("127.0.0.1:0", self.credentials)
+            self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", self.credentials)
         else:
-            self.port = self._server.add_insecure_port("127.0.0.1:0")
+            self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
         return self
 
@@ -215,9 +235,12 @@ class GrpcReceiver:
     def _export(self, path: str) -> Callable[[bytes, grpc.aio.ServicerContext[bytes, bytes]], Awaitable[bytes]]:
         async def export(payload: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             headers = {name: str(value) for name, value in context.invocation_metadata() or ()}
-            self.requests.append(Received(path, headers, payload))
+            received = Received(path, headers, payload)
+            self.requests.append(received)
             self.arrived.set()
-            answer = self._answers.popleft() if self._answers else b""
+            answer = self.rule(received)
+            if answer is None:
+                answer = self._answers.popleft() if self._answers else b""
             if isinstance(answer, Fails):
                 await context.abort(answer.code, answer.details, tuple(answer.trailing))
             if isinstance(answer, Hangs):

@@ -3,11 +3,12 @@ from __future__ import annotations
 import io
 import os
 
-from export_samples import RESOURCE, payload, rich_span, span
+from export_samples import RESOURCE, log_event, payload, rich_span, span
 
 from bridge.export.answers import Accepted, Denied, Signal
 from bridge.export.console import ConsoleSink
 from bridge.export.encode import encode_spans
+from bridge.export.logs import encode_log_batches
 from bridge.export.metrics import totals_request
 from bridge.ledger.ledger import OpenRuns
 from bridge.map.instruments import CATALOGUE
@@ -51,6 +52,28 @@ async def test_nothing_in_a_span_can_move_the_cursor() -> None:
     evil = "a\x1b[2J\x9b\u202e\nb"
     spans = [span(name=evil, status_message=evil, attributes={evil: evil})]
     await ConsoleSink(stream).send(Signal.TRACES, encode_spans(spans, RESOURCE))
+    assert [line for line in stream.getvalue().split("\n") if not line.isprintable()] == []
+    assert stream.getvalue().count("\n") == 2
+
+
+async def test_a_log_event_can_be_read() -> None:
+    stream = io.StringIO()
+    events = [log_event(), log_event(2, time_ns=10**9, severity=17, attributes={})]
+    assert await ConsoleSink(stream).send(Signal.LOGS, encode_log_batches(events, RESOURCE)[0]) == Accepted()
+    assert stream.getvalue() == (
+        "2025-10-09T08:53:20.000Z event letta.run.changed INFO 'run 1 changed'"
+        " trace=00000000000000000000000000000001 span=0000000000000001\n"
+        "    letta.run.id = 'run-1'\n"
+        "1970-01-01T00:00:01.000Z event letta.run.changed ERROR 'run 2 changed'"
+        " trace=00000000000000000000000000000001 span=0000000000000002\n"
+    )
+
+
+async def test_nothing_in_a_log_event_can_move_the_cursor() -> None:
+    stream = io.StringIO()
+    evil = "a\x1b[2J\x9b\u202e\nb"
+    events = [log_event(name=evil, body=evil, attributes={evil: evil})]
+    await ConsoleSink(stream).send(Signal.LOGS, encode_log_batches(events, RESOURCE)[0])
     assert [line for line in stream.getvalue().split("\n") if not line.isprintable()] == []
     assert stream.getvalue().count("\n") == 2
 

@@ -13,7 +13,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 from receivers import spans_of
 
-from bridge.export.encode import SCHEMA_URL, encode_batches, encode_spans
+from bridge.export.encode import encode_batches, encode_spans
+from bridge.export.fields import SCHEMA_URL
 from bridge.map import telemetry
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_samples import RESOURCE, payload, rich_span
+from export_samples import RESOURCE, log_payload, payload, rich_span
 from google.protobuf import json_format
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bridge.export.answers import Accepted, Denied, Retryable, Signal
@@ -78,6 +79,21 @@ async def test_metrics_go_into_the_same_file(tmp_path: Path) -> None:
     )
     metrics = lines(path)[0]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert metrics[-1]["gauge"]["dataPoints"][0]["asInt"] == "3"
+
+
+async def test_log_events_go_into_the_same_file_and_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    await FileSink(path).send(Signal.LOGS, log_payload(2))
+    (line,) = lines(path)
+    records = line["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    assert [(record["traceId"], record["spanId"]) for record in records] == [
+        (f"{1:032x}", f"{1:016x}"),
+        (f"{1:032x}", f"{2:016x}"),
+    ]
+    assert (records[0]["eventName"], records[0]["severityNumber"]) == ("letta.run.changed", 9)
+    for record in records:
+        record |= {name: base64.b64encode(bytes.fromhex(record[name])).decode() for name in ("traceId", "spanId")}
+    assert json_format.ParseDict(line, ExportLogsServiceRequest()).SerializeToString() == log_payload(2)
 
 
 async def test_two_sinks_of_one_file_do_not_write_into_each_other(tmp_path: Path) -> None:

@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from export_samples import payload
+from export_samples import log_payload, payload
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc import StatusCode
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from receivers import Fails, GrpcReceiver, Hangs, HttpReceiver, Relay
 
+from bridge.errors import SettingsError
 from bridge.export.answers import (
     Accepted,
     Answer,
@@ -27,6 +29,7 @@ from bridge.export.answers import (
     Signal,
     Sink,
     TooLarge,
+    Unsupported,
 )
 from bridge.export.endpoint import Endpoint
 from bridge.export.sink import open_sink
@@ -37,7 +40,7 @@ PAYLOAD = payload(3)
 @asynccontextmanager
 async def sink_to(url: str, **settings: Any) -> AsyncIterator[Sink]:
     endpoint = Endpoint(url=url, protocol="grpc", **{"timeout": 5.0, **settings})
-    sink = open_sink(endpoint, endpoint)
+    sink = open_sink(endpoint, endpoint, endpoint)
     try:
         yield sink
     finally:
@@ -62,12 +65,14 @@ async def test_the_payload_arrives_byte_for_byte_with_its_metadata() -> None:
     async with GrpcReceiver() as receiver, sink_to(receiver.url, headers={"X-Team": "blue"}) as sink:
         assert await sink.send(Signal.TRACES, PAYLOAD) == Accepted()
         assert await sink.send(Signal.METRICS, b"") == Accepted()
-    traces, metrics = receiver.requests
+        assert await sink.send(Signal.LOGS, log_payload(2)) == Accepted()
+    traces, metrics, logs = receiver.requests
     assert (traces.path.split("/")[1], traces.body) == (
         "opentelemetry.proto.collector.trace.v1.TraceService",
         PAYLOAD,
     )
     assert (metrics.path.split(".")[-1], metrics.body) == ("MetricsService/Export", b"")
+    assert (logs.path.split(".")[-1], logs.body) == ("LogsService/Export", log_payload(2))
     assert traces.headers["x-team"] == "blue"
     assert traces.headers["user-agent"].startswith("letta-otel-bridge/")
 
@@ -99,6 +104,13 @@ async def test_partly_rejected_metrics() -> None:
     assert await answer_to(response.SerializeToString(), signal=Signal.METRICS) == PartlyRejected(1, "old")
 
 
+async def test_partly_rejected_logs() -> None:
+    response = ExportLogsServiceResponse()
+    response.partial_success.rejected_log_records = 1
+    response.partial_success.error_message = "old"
+    assert await answer_to(response.SerializeToString(), signal=Signal.LOGS) == PartlyRejected(1, "old")
+
+
 async def test_a_message_without_rejections_is_a_warning() -> None:
     response = ExportTraceServiceResponse()
     response.partial_success.error_message = "please upgrade"
@@ -121,7 +133,7 @@ async def test_ok_with_nonsense_is_no_success() -> None:
         (StatusCode.RESOURCE_EXHAUSTED, Retryable),
         (StatusCode.UNAUTHENTICATED, Denied),
         (StatusCode.PERMISSION_DENIED, Denied),
-        (StatusCode.UNIMPLEMENTED, Denied),
+        (StatusCode.UNIMPLEMENTED, Unsupported),
         (StatusCode.INVALID_ARGUMENT, Refused),
         (StatusCode.FAILED_PRECONDITION, Refused),
         (StatusCode.NOT_FOUND, Refused),
@@ -135,6 +147,23 @@ async def test_every_status_code(code: StatusCode, kind: type[Answer]) -> None:
     assert isinstance(answer, kind)
     assert f"answered {code.name}: " in repr(answer)
     assert "the reason" in repr(answer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Compression algorithm 'gzip' is not supported.",
+        'grpc: Decompressor is not installed for grpc-encoding "gzip"',
+        "Can't find decompressor for gzip",
+        "Unsupported grpc-encoding value 'gzip'. Supported encodings: identity",
+        "Content is compressed with `gzip` which isn't supported",
+    ],
+    ids=["core", "go", "java", "net", "rust"],
+)
+async def test_a_server_that_cannot_unzip_is_no_server_without_the_signal(text: str) -> None:
+    fails = Fails(StatusCode.UNIMPLEMENTED, text)
+    assert isinstance(await answer_to(fails, compression="gzip"), Denied)
+    assert isinstance(await answer_to(fails), Unsupported)
 
 
 @pytest.mark.parametrize("code", [StatusCode.RESOURCE_EXHAUSTED, StatusCode.UNAVAILABLE])
@@ -222,6 +251,12 @@ async def test_no_answer_in_time() -> None:
 async def test_an_http_port_is_no_grpc_port() -> None:
     async with HttpReceiver() as receiver, sink_to(receiver.url, timeout=0.2) as sink:
         assert isinstance(await sink.send(Signal.TRACES, PAYLOAD), Retryable)
+
+
+@pytest.mark.parametrize("name", ["x!y", "x-bin", "X-Bin"])
+def test_a_header_that_grpc_cannot_send_is_a_setting(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"OTLP header '{name}' cannot be sent over gRPC"):
+        open_sink(Endpoint(url="http://localhost:4317", protocol="grpc", headers={name: "1"}))
 
 
 @pytest.mark.parametrize("code", [StatusCode.UNAUTHENTICATED, StatusCode.UNAVAILABLE, StatusCode.INVALID_ARGUMENT])

@@ -9,8 +9,9 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from export_samples import payload
+from export_samples import log_payload, payload
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from receivers import GrpcReceiver, HttpReceiver, Play, drips, hangs, resets_after, says, writes
@@ -26,6 +27,7 @@ from bridge.export.answers import (
     Signal,
     Sink,
     TooLarge,
+    Unsupported,
 )
 from bridge.export.endpoint import Endpoint
 from bridge.export.sink import open_sink
@@ -45,7 +47,7 @@ class StoppedClock:
 @asynccontextmanager
 async def sink_to(url: str, **settings: Any) -> AsyncIterator[Sink]:
     endpoints = [
-        Endpoint(url=f"{url}/v1/{signal}", **{"timeout": 5.0, **settings}) for signal in ("traces", "metrics")
+        Endpoint(url=f"{url}/v1/{signal}", **{"timeout": 5.0, **settings}) for signal in ("traces", "metrics", "logs")
     ]
     sink = open_sink(*endpoints, clock=StoppedClock())
     try:
@@ -70,8 +72,10 @@ async def test_the_payload_arrives_byte_for_byte_with_its_headers() -> None:
     async with HttpReceiver() as receiver, sink_to(receiver.url, headers={"X-Team": "blue"}) as sink:
         assert await sink.send(Signal.TRACES, PAYLOAD) == Accepted()
         assert await sink.send(Signal.METRICS, b"") == Accepted()
-    traces, metrics = receiver.requests
+        assert await sink.send(Signal.LOGS, log_payload(2)) == Accepted()
+    traces, metrics, logs = receiver.requests
     assert (traces.path, traces.body, metrics.path, metrics.body) == ("/v1/traces", PAYLOAD, "/v1/metrics", b"")
+    assert (logs.path, logs.body) == ("/v1/logs", log_payload(2))
     assert traces.headers["content-type"] == "application/x-protobuf"
     assert traces.headers["x-team"] == "blue"
     assert traces.headers["user-agent"].startswith("letta-otel-bridge/")
@@ -129,6 +133,14 @@ async def test_partly_rejected_metrics() -> None:
     assert answer == PartlyRejected(4, "no reason given")
 
 
+async def test_partly_rejected_logs() -> None:
+    response = ExportLogsServiceResponse()
+    response.partial_success.rejected_log_records = 4
+    for body in (response.SerializeToString(), b'{"partialSuccess":{"rejectedLogRecords":"4"}}'):
+        answer = await answer_to(says(200, body), signal=Signal.LOGS)
+        assert answer == PartlyRejected(4, "no reason given")
+
+
 async def test_a_message_without_rejections_is_a_warning() -> None:
     assert await answer_to(says(200, partial_success(0, "please\nupgrade"))) == Accepted("please upgrade")
 
@@ -171,9 +183,19 @@ async def test_the_reason_is_read_from_plain_text_too() -> None:
     assert answer.reason.endswith('answered 400: {"detail":"no such project"}')
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 415, 501])
+@pytest.mark.parametrize("status", [401, 403, 407, 415, 501])
 async def test_denied(status: int) -> None:
     assert isinstance(await answer_to(says(status, b"<html>who are you</html>", "text/html")), Denied)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("signal", list(Signal))
+async def test_nothing_takes_this_signal_there(status: int, signal: Signal) -> None:
+    answer = await answer_to(says(status, b"<html>nothing here</html>", "text/html"), signal=signal)
+    assert isinstance(answer, Unsupported)
+    assert answer.reason.endswith(
+        f"answered {status}: check the path of the URL, for {signal.value} usually /v1/{signal.value}"
+    )
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
@@ -252,6 +274,13 @@ async def test_half_an_answer_is_no_answer(play: Play) -> None:
     assert isinstance(await answer_to(play), Retryable)
 
 
+async def test_a_reset_in_the_middle_of_the_request() -> None:
+    big = payload(1) * 60_000
+    async with HttpReceiver(early=resets_after(b"")) as receiver, sink_to(receiver.url) as sink:
+        assert isinstance(await sink.send(Signal.TRACES, big), Retryable)
+    assert receiver.connections == 1, "a fresh connection that breaks is not tried again"
+
+
 async def test_a_status_that_came_counts_though_its_body_did_not() -> None:
     assert isinstance(await answer_to(resets_after(b"HTTP/1.1 401 No\r\ncontent-length: 100\r\n\r\nhalf")), Denied)
 
@@ -302,7 +331,7 @@ async def test_the_grpc_port_is_no_http_port() -> None:
         assert isinstance(await sink.send(Signal.TRACES, PAYLOAD), Denied | Retryable)
 
 
-@pytest.mark.parametrize("status", [200, 302, 400, 401, 413, 503])
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 413, 503])
 async def test_no_answer_repeats_a_secret(status: int) -> None:
     said = b"bad key s3cr3t-key for Basic dXNlcjpwYXNz, user hunter2 token=t0psecret"
     async with HttpReceiver().answer(says(status, said, location="/x/s3cr3t-key")) as receiver:
@@ -327,6 +356,7 @@ async def test_credentials_in_the_url_become_basic_auth() -> None:
 async def test_a_signal_without_endpoint_is_denied() -> None:
     sink = open_sink(None, None)
     assert await sink.send(Signal.TRACES, PAYLOAD) == Denied("no endpoint is set up for traces")
+    assert await sink.send(Signal.LOGS, PAYLOAD) == Denied("no endpoint is set up for logs")
 
 
 @pytest.mark.parametrize("url", ["localhost:4318", "ftp://h/v1/traces", "http://", "http://[::1"])

@@ -9,7 +9,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from bridge import __version__
-from bridge.export.encode import SCHEMA_URL
+from bridge.export.fields import SCHEMA_URL
 from bridge.export.metrics import totals_message, totals_request
 from bridge.ledger.ledger import OpenRuns
 from bridge.map.instruments import CATALOGUE

@@ -145,11 +145,13 @@ def test_a_run_is_closed_once_settled_after_its_end() -> None:
     assert later.run.phase is Phase.CLOSED
 
 
-def test_a_run_that_ended_long_ago_by_the_servers_clock_is_closed_at_first_sight() -> None:
+def test_a_run_that_ended_long_ago_by_the_servers_clock_is_closed_once_a_page_brings_nothing() -> None:
     server = T0 + 3600  # an hour ahead of the bridge
     run = a_run("completed", completed_at=moment(server - 20))
-    decision = decide(followed(), read(run, a_step(1), server_now=server), POLICY)
-    assert decision.closing is Closing.OVER
+    first = decide(followed(), read(run, a_step(1), server_now=server), POLICY)
+    assert first.closing is None, "the page may have been cut short"
+    assert first.run.next_visit == 0, "looked at again at once"
+    assert decide(first.run, read(run, server_now=server), POLICY).closing is Closing.OVER
 
 
 def test_a_run_stays_open_while_a_step_of_it_does() -> None:

@@ -1,9 +1,14 @@
 """Runs, batches and series to fill a ledger with."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.follow.state import FollowedRun
-from bridge.ledger.ledger import Batch, DeadLetter, Plan, Total
+from bridge.ledger.ledger import Batch, DeadLetter, Ledger, Plan, Total
+
+Opener = Callable[..., Awaitable[Ledger]]
+Opens = Callable[[object], Awaitable[Ledger]]
+Reopen = Callable[[], Awaitable[Ledger]]  # everything is asserted after a restart: what counts is what was written
 
 NOW = 1_700_000_000.0
 STEPS = "letta.steps"
@@ -18,6 +23,22 @@ def followed(name: str, **fields: Any) -> FollowedRun:
     """A run that was just discovered, unless `fields` say otherwise."""
     known: dict[str, Any] = {"agent_id": "agent-1", "created_ns": 1, "status": "created"}
     return FollowedRun(id=name, first_seen=NOW, last_news=NOW, **known | fields)
+
+
+def closed(name: str, **fields: Any) -> FollowedRun:
+    """A tombstone."""
+    return followed(name, **{"phase": "closed"} | fields)
+
+
+def asking(name: str, **fields: Any) -> FollowedRun:
+    """A run that stopped for an approval."""
+    return followed(name, **{"status": "completed", "stop_reason": "requires_approval"} | fields)
+
+
+def ids(runs: object) -> list[str]:
+    """The runs' ids in their order."""
+    assert isinstance(runs, list)
+    return [run.id for run in runs]
 
 
 def counted(value: float, instrument: str = STEPS) -> Plan:

@@ -1,7 +1,4 @@
-"""What every ledger promises; an implementation joins by a line in LEDGERS."""
-
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+"""What every ledger promises; an implementation joins by a line in the LEDGERS of conftest.py."""
 
 import pytest
 from ledger_samples import (
@@ -12,6 +9,8 @@ from ledger_samples import (
     STEPS,
     SUCCESS,
     UNREADABLE,
+    Opener,
+    Reopen,
     batch,
     counted,
     followed,
@@ -19,50 +18,7 @@ from ledger_samples import (
 )
 
 from bridge.errors import LedgerError
-from bridge.follow.state import FollowedRun, Phase
-from bridge.ledger.ledger import Ledger, OpenRuns, Plan, SeriesKey, Total
-from bridge.ledger.open import open_ledger
-
-Opener = Callable[..., Awaitable[Ledger]]
-Reopen = Callable[[], Awaitable[Ledger]]
-
-LEDGERS = {"sqlite": lambda folder: f"sqlite:///{folder}/bridge.ledger"}
-
-
-@pytest.fixture(params=LEDGERS)
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return LEDGERS[request.param](tmp_path)
-
-
-@pytest.fixture
-async def opener(location: str) -> AsyncIterator[Opener]:
-    opened: list[Ledger] = []
-
-    async def opens(*, source: str = "letta", destination: str = "otlp", now: float = NOW) -> Ledger:
-        if opened:
-            await opened[-1].close()
-        opened.append(await open_ledger(location, source=source, destination=destination, now=now))
-        return opened[-1]
-
-    yield opens
-    for ledger in opened:
-        await ledger.close()
-
-
-@pytest.fixture
-async def ledger(opener: Opener) -> Ledger:
-    return await opener()
-
-
-@pytest.fixture
-def reopen(opener: Opener, ledger: Ledger) -> Reopen:
-    """Everything is asserted after a restart: what counts is what was written."""
-    return opener
-
-
-def ids(runs: object) -> list[str]:
-    assert isinstance(runs, list)
-    return [run.id for run in runs]
+from bridge.ledger.ledger import Batch, Ledger, OpenRuns, Plan, SeriesKey, Total
 
 
 async def test_a_new_ledger_knows_nothing(ledger: Ledger) -> None:
@@ -73,11 +29,14 @@ async def test_a_new_ledger_knows_nothing(ledger: Ledger) -> None:
     assert await ledger.loose_steps() == set()
     assert await ledger.active() == []
     assert await ledger.due(now=NOW, limit=9) == []
+    assert await ledger.looks(now=NOW, limit=9) == []
     assert await ledger.run("run-1") is None
     assert await ledger.in_flight() is None
     assert await ledger.totals() == {}
     assert await ledger.open_runs() == OpenRuns({}, None, 0)
     assert await ledger.dead_letter_count() == 0
+    assert await ledger.dead_letters() == []
+    assert await ledger.dead_letter(1) is None
     assert await ledger.size_bytes() > 0
 
 
@@ -105,106 +64,6 @@ async def test_streams_of_one_ledger_know_nothing_of_each_other(opener: Opener) 
     await test_a_new_ledger_knows_nothing(other)
 
 
-class TestDiscover:
-    async def test_enters_new_runs_as_they_are(self, ledger: Ledger, reopen: Reopen) -> None:
-        run = followed("run-1", status="running", created_ns=2**60 + 1)
-        assert await ledger.discover([run, followed("run-2")], now=0) == 2
-        assert await (await reopen()).run("run-1") == run
-
-    async def test_leaves_known_runs_alone(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed("run-1")], now=0)
-        await ledger.commit(visited(followed("run-1", cursor="step-5", phase=Phase.CLOSED)))
-        assert await ledger.discover([followed("run-1"), followed("run-2")], now=0) == 1
-        known = await (await reopen()).run("run-1")
-        assert known is not None
-        assert (known.cursor, known.phase) == ("step-5", Phase.CLOSED)
-
-    async def test_counts_a_run_that_is_listed_twice_once(self, ledger: Ledger) -> None:
-        assert await ledger.discover([followed("run-1"), followed("run-1")], now=0) == 1
-
-    async def test_of_nothing_is_nothing(self, ledger: Ledger) -> None:
-        assert await ledger.discover([], now=0) == 0
-
-    async def test_advances_the_watermark_and_never_back(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([], watermark_ns=2**60 + 1, now=0)
-        await ledger.discover([], watermark_ns=7, now=0)
-        await ledger.discover([], now=0)
-        assert await (await reopen()).watermark() == 2**60 + 1
-
-    async def test_forgets_old_tombstones_and_nothing_else(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed(f"{phase}-old", phase=phase, created_ns=9) for phase in Phase], now=0)
-        await ledger.discover([followed("closed-young", phase="closed", created_ns=10)], now=0)
-        await ledger.discover([], forget_before_ns=10, now=0)
-        reopened = await reopen()
-        assert await reopened.run("closed-old") is None
-        for kept in ("open-old", "dormant-old", "closed-young"):
-            assert await reopened.run(kept) is not None
-
-
-class TestActive:
-    async def test_lists_open_and_dormant_runs_that_were_created_or_running(self, ledger: Ledger) -> None:
-        await ledger.discover(
-            [
-                followed("open", status="running", created_ns=5),
-                followed("dormant", phase="dormant", created_ns=6),
-                followed("closed", phase="closed"),
-                followed("over", status="completed"),
-                followed("new-kind", status="paused"),
-                followed("unknown", status=None),
-            ],
-            now=0,
-        )
-        assert sorted(await ledger.active()) == [("dormant", 6), ("open", 5)]
-
-    async def test_follows_what_was_seen_last(self, ledger: Ledger) -> None:
-        await ledger.discover([followed("run-1", status="running")], now=0)
-        await ledger.commit(visited(followed("run-1", status="failed")))
-        assert await ledger.active() == []
-
-
-class TestDue:
-    async def test_gives_open_runs_whose_time_has_come(self, ledger: Ledger) -> None:
-        run = followed("now", next_visit=NOW)
-        await ledger.discover([run, followed("later", next_visit=NOW + 0.001)], now=0)
-        await ledger.discover([followed("asleep", phase="dormant"), followed("gone", phase="closed")], now=0)
-        assert await ledger.due(now=NOW, limit=9) == [run]
-
-    async def test_gives_the_longest_unvisited_first(self, ledger: Ledger) -> None:
-        await ledger.discover([followed(str(at), last_visit=NOW - at) for at in (1, 3, 2)], now=0)
-        assert ids(await ledger.due(now=NOW, limit=2)) == ["3", "2"]
-
-    async def test_gives_older_runs_first_among_the_unvisited(self, ledger: Ledger) -> None:
-        await ledger.discover(
-            [followed("b", created_ns=2), followed("a", created_ns=1), followed("c", created_ns=3)], now=0
-        )
-        assert ids(await ledger.due(now=NOW, limit=9)) == ["a", "b", "c"]
-
-
-class TestWake:
-    async def test_makes_open_and_dormant_runs_due(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed("open", next_visit=NOW + 60), followed("dormant", phase="dormant")], now=0)
-        await ledger.wake(["open", "dormant"], now=NOW + 1)
-        due = await (await reopen()).due(now=NOW + 1, limit=9)
-        assert {(run.id, run.phase, run.next_visit) for run in due} == {
-            ("open", Phase.OPEN, NOW + 1),
-            ("dormant", Phase.OPEN, NOW + 1),
-        }
-
-    async def test_leaves_closed_and_unknown_runs_alone(self, ledger: Ledger) -> None:
-        closed = followed("closed", phase="closed")
-        await ledger.discover([closed], now=0)
-        await ledger.wake(["closed", "unknown"], now=NOW)
-        assert await ledger.run("closed") == closed
-        assert await ledger.run("unknown") is None
-
-    async def test_goes_before_the_longest_unvisited_until_its_visit(self, ledger: Ledger) -> None:
-        await ledger.discover([followed("old", last_visit=NOW - 9), followed("woken", last_visit=NOW - 1)], now=0)
-        await ledger.wake(["woken"], now=NOW)
-        assert ids(await ledger.due(now=NOW, limit=1)) == ["woken"]
-        await ledger.commit(visited(followed("woken", last_visit=NOW)))
-        assert ids(await ledger.due(now=NOW, limit=1)) == ["old"]
-
-
 class TestPrepare:
     async def test_keeps_a_batch_byte_for_byte(self, ledger: Ledger, reopen: Reopen) -> None:
         aside = batch(b"\x00\xff", b"", bytes(range(256)) * 100, plan=FULL_PLAN)
@@ -227,6 +86,18 @@ class TestPrepare:
         with pytest.raises(LedgerError):
             await ledger.prepare(batch(b"second", b"third"))
         assert await ledger.in_flight() == batch(b"first")
+
+    async def test_keeps_logs_apart_from_traces(self, ledger: Ledger, reopen: Reopen) -> None:
+        both = Batch((b"trace-1", b"trace-2"), 2, FULL_PLAN, (b"\x00log-1", b"log-2"))
+        await ledger.prepare(both)
+        assert await (await reopen()).in_flight() == both
+
+    async def test_keeps_logs_alone(self, ledger: Ledger, reopen: Reopen) -> None:
+        await ledger.prepare(Batch((), 0, Plan(), (b"log",)))
+        reopened = await reopen()
+        assert await reopened.in_flight() == Batch((), 0, Plan(), (b"log",))
+        await reopened.commit(Batch((), 0, Plan(), (b"log",)))
+        assert await reopened.in_flight() is None
 
 
 class TestCommit:
@@ -331,47 +202,6 @@ class TestTotals:
             await ledger.commit(batch(plan=other))
         assert await ledger.totals() == before
         assert await ledger.run("run-1") is None
-
-
-class TestOpenRuns:
-    async def test_counts_open_runs_by_status(self, ledger: Ledger) -> None:
-        await ledger.discover(
-            [
-                followed("a", status="running", created_ns=7),
-                followed("b", status="running", created_ns=5),
-                followed("c", status=None, created_ns=6),
-                followed("zombie", phase="dormant", created_ns=1),
-                followed("over", phase="closed", created_ns=2),
-            ],
-            now=0,
-        )
-        assert await ledger.open_runs() == OpenRuns({"running": 2, "unknown": 1}, 5, 0)
-
-    @pytest.mark.parametrize("phase", ["open", "closed"])
-    async def test_counts_what_waits_for_approval(self, ledger: Ledger, phase: str) -> None:
-        await ledger.discover(
-            [_asking("run-1", phase=phase), _asking("run-2", phase=phase, agent_id="agent-2")], now=0
-        )
-        assert (await ledger.open_runs()).awaiting_approval == 2
-
-    async def test_a_newer_run_of_the_agent_ends_the_wait(self, ledger: Ledger) -> None:
-        await ledger.discover(
-            [_asking("run-1"), followed("run-2", created_ns=2), followed("run-0", created_ns=0)], now=0
-        )
-        assert (await ledger.open_runs()).awaiting_approval == 0
-
-    async def test_an_older_run_or_another_agents_does_not(self, ledger: Ledger) -> None:
-        other = followed("run-2", created_ns=2, agent_id="agent-2")
-        await ledger.discover([_asking("run-1"), followed("run-0", created_ns=0), other], now=0)
-        assert (await ledger.open_runs()).awaiting_approval == 1
-
-    async def test_a_cancelled_run_does_not_wait(self, ledger: Ledger) -> None:
-        await ledger.discover([_asking("run-1", status="cancelled")], now=0)
-        assert (await ledger.open_runs()).awaiting_approval == 0
-
-
-def _asking(name: str, **fields: object) -> FollowedRun:
-    return followed(name, **{"status": "completed", "stop_reason": "requires_approval"} | fields)
 
 
 async def test_commit_keeps_all_of_a_run(ledger: Ledger, reopen: Reopen) -> None:

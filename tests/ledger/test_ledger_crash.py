@@ -1,50 +1,51 @@
-"""A process that is killed within a commit leaves all of it or nothing, and the batch to send again."""
+"""A process that is killed within a write leaves all of it or nothing, and what was in flight to send again."""
 
+import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_samples import FULL_PLAN, NOW, batch, followed
+from kill_writes import SENT, WRITES
+from ledger_samples import FULL_PLAN, NOW
 
-from bridge.ledger.ledger import Ledger
+from bridge.ledger.file import LedgerFile
 from bridge.ledger.open import open_ledger
 
-BEFORE: tuple[object, ...] = (batch(b"first", b"second", plan=FULL_PLAN), followed("run-1"), {}, 0, None, set[str]())
-AFTER: tuple[object, ...] = (
-    None,
-    FULL_PLAN.runs[0],
-    {(name, attributes): total for name, attributes, total in FULL_PLAN.totals},
-    2,
-    NOW + 0.25,
-    {"step-7"},
-)
+_SCRIPT = Path(__file__).with_name("kill_writes.py")
+_WHEN = re.compile(r"'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d'")  # a dead letter's, by SQLite's own clock
 
 
-@pytest.fixture
-def left_behind(tmp_path: Path) -> list[str]:
-    script = Path(__file__).with_name("kill_commits.py")
-    done = subprocess.run([sys.executable, script, tmp_path], check=True, capture_output=True, text=True)
-    return done.stdout.split()
+def killed_at_each_statement(folder: Path, write: str) -> list[Path]:
+    subprocess.run([sys.executable, _SCRIPT, folder, write], check=True)
+    return sorted(folder.glob("*.ledger"))
 
 
-async def state(ledger: Ledger) -> tuple[object, ...]:
-    return (
-        await ledger.in_flight(),
-        await ledger.run("run-1"),
-        await ledger.totals(),
-        await ledger.dead_letter_count(),
-        await ledger.steps_watermark(),
-        await ledger.loose_steps(),
-    )
+def content(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()
+        return [str(version), *(_WHEN.sub("'then'", line) for line in connection.iterdump())]
 
 
-async def test_a_kill_at_any_statement_leaves_all_or_nothing(left_behind: list[str]) -> None:
-    states = []
-    for path in left_behind:
-        ledger = await open_ledger(path, source="letta", destination="otlp", now=NOW)
-        states.append(await state(ledger))
+@pytest.mark.fault("ledger", "killed within a write")
+@pytest.mark.parametrize("write", [*WRITES, "migrate"])
+def test_a_kill_at_any_statement_leaves_all_or_nothing(tmp_path: Path, write: str) -> None:
+    untouched, *paths = killed_at_each_statement(tmp_path, write)
+    before, after = content(untouched), content(paths[-1])
+    assert before != after
+    assert len(paths) > 5  # the statements were found, and each was killed at
+    assert all(content(path) == before for path in paths[:-1])
+    for path in paths:
+        LedgerFile(path).close()  # and each opens again
+
+
+@pytest.mark.fault("ledger", "killed while it commits what was delivered")
+async def test_what_a_kill_interrupted_is_in_flight(tmp_path: Path) -> None:
+    for path in killed_at_each_statement(tmp_path, "commit"):
+        ledger = await open_ledger(str(path), source="letta", destination="otlp", now=NOW)
+        aside, run = await ledger.in_flight(), await ledger.run("run-1")
+        assert (aside == SENT) != (run == FULL_PLAN.runs[0])
+        assert (await ledger.totals() == {}) == (aside == SENT)
         await ledger.close()
-    assert len(states) > 10  # the commit's statements were found, and each was killed at
-    assert states[-1] == AFTER
-    assert all(one == BEFORE for one in states[:-1])

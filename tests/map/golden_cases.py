@@ -1,7 +1,8 @@
 """A golden case: a folder with an input.json, which says why it is odd, and the expected.json that it becomes.
 
 `visits` holds one reading after another of the same run; each goes on with what the one before left behind.
-`loose` is a step without a run. Nulls are trimmed from the records; they mean the same as a missing field.
+`looks` come after the run was closed, each with what it read. `loose` is a step without a run. Nulls are trimmed from
+the records; they mean the same as a missing field.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from bridge.follow.late import Look, compare
+from bridge.follow.notes import unusual
 from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
-from bridge.follow.state import FollowedRun
+from bridge.follow.state import FollowedRun, Phase
+from bridge.follow.tombstone import entomb
+from bridge.map.late import map_late
 from bridge.map.mapper import MapOptions, map_loose_step, map_run, map_steps
-from bridge.map.telemetry import Link, Measurement, Span, Telemetry
+from bridge.map.telemetry import Link, LogEvent, Measurement, Severity, Span, Telemetry
 from bridge.map.timing import to_ns
 from bridge.source.models import MESSAGES, STEPS, Run, RunMetrics, Step, StepMetrics
 
@@ -47,25 +52,24 @@ def map_case(case: Json) -> Json:
     if "loose" in case:
         return _shown(_map_loose(case["loose"], options))
     run: FollowedRun | None = None
-    spans: list[Json] = []
-    measured: list[str] = []
+    telemetry = Telemetry()
     for visit in case["visits"]:
         reading = reading_of(visit["reading"])
         run = run or _followed(visit.get("followed", {}), reading.run)
-        telemetry, run = _map_visit(visit, run, reading, options)
-        shown = _shown(telemetry)
-        spans += shown["spans"]
-        measured += shown["measurements"]
+        became, run = _map_visit(visit, run, reading, options)
+        telemetry = telemetry.plus(became)
     assert run is not None
     remembered = run.model_dump(include={"trace_id", "tools_sent", "sums"}) | {"fence": _time(run.fence_ns)}
-    return {"spans": spans, "measurements": measured, "remembered": remembered}
+    looked = list(_map_looks(case, run, reading, options))
+    return {**_shown(telemetry), "remembered": remembered} | ({"looks": looked} if looked else {})
 
 
 def reading_of(data: Json) -> Reading:
     return Reading(
         run=Run.model_validate(data["run"]),
         steps=tuple(STEPS.validate_python(data.get("steps", []))),
-        at=0.0,
+        at=data.get("at", 0.0),
+        order=tuple(step["id"] for step in data.get("steps", [])),
         more=data.get("more", False),
         messages=tuple(MESSAGES.validate_python(data.get("messages", []))),
         step_metrics=_metrics_by_id(data.get("step_metrics", [])),
@@ -86,9 +90,32 @@ def _map_visit(visit: Json, run: FollowedRun, reading: Reading, options: MapOpti
     mapped = map_steps(Decision(settled, run, closing), reading, options)
     if closing is None:
         return mapped.telemetry, mapped.run
-    own = map_run(mapped.run, reading, closing, options)
-    spans = mapped.telemetry.spans + own.spans
-    return Telemetry(spans, mapped.telemetry.measurements + own.measurements), mapped.run
+    return mapped.telemetry.plus(map_run(mapped.run, reading, closing, options)), mapped.run
+
+
+def _map_looks(case: Json, run: FollowedRun, last: Reading, options: MapOptions) -> Iterator[Json]:
+    """Each look compares with what the visits, and the looks before it, left behind."""
+    if "looks" not in case:
+        return
+    settled = [one for visit in case["visits"] for one in _settled_of(visit)]
+    closing = Closing(case["visits"][-1]["closing"])
+    ended = {"phase": Phase.CLOSED, "status": last.run.status, "stop_reason": last.run.stop_reason}
+    delivered = {"cursor": last.order[-1], "noted": unusual(settled), "span_sent": True}
+    run = entomb(run.model_copy(update={**ended, **delivered}), last.run, closing, at=last.at, watch_for=1.0)
+    for look in case["looks"]:
+        reading = reading_of(look)
+        late = compare(run, Look(reading.run, reading.steps, reading.order, reading.at))
+        shown = _shown(map_late(late, reading.run, at=reading.at, options=options))
+        run = late.run
+        yield {**shown, "phase": run.phase.value, "noted": _noted(run), "told": run.told}
+
+
+def _settled_of(visit: Json) -> tuple[SettledStep, ...]:
+    return settled_of(visit.get("settled", {}), reading_of(visit["reading"]).steps)
+
+
+def _noted(run: FollowedRun) -> Json:
+    return {step_id: note.model_dump(exclude_defaults=True) for step_id, note in run.noted.items()}
 
 
 def _map_loose(data: Json, options: MapOptions) -> Telemetry:
@@ -113,10 +140,11 @@ def _metrics_by_id(rows: Sequence[Json]) -> dict[str, StepMetrics]:
 
 
 def _shown(telemetry: Telemetry) -> Json:
-    return {
+    shown: Json = {
         "spans": [_span(span) for span in telemetry.spans],
         "measurements": [_measurement(measurement) for measurement in telemetry.measurements],
     }
+    return shown | ({"events": [_event(event) for event in telemetry.events]} if telemetry.events else {})
 
 
 def _span(span: Span) -> Json:
@@ -142,6 +170,19 @@ def _span_fields(span: Span) -> Iterator[tuple[str, object]]:
 
 def _link(link: Link) -> Json:
     return {"trace_id": link.trace_id.hex(), "span_id": link.span_id.hex(), "attributes": dict(link.attributes)}
+
+
+def _event(event: LogEvent) -> Json:
+    return {
+        "name": event.name,
+        "severity": Severity(event.severity).name,
+        "time": event.time_ns,
+        "observed": _time(event.observed_ns),
+        "trace_id": event.trace_id.hex(),
+        "span_id": event.span_id.hex(),
+        "body": event.body,
+        "attributes": dict(sorted(event.attributes.items())),
+    }
 
 
 def _measurement(measurement: Measurement) -> str:

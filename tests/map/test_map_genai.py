@@ -18,6 +18,7 @@ def test_attribute_names_are_those_of_the_package() -> None:
         if name.isupper()
     }
     ours = {value for value in vars(genai).values() if isinstance(value, str) and value.startswith(PREFIXES)}
+    ours.remove(genai.EVALUATION_RESULT)  # an event's name, which the package has no constant for
     assert len(ours) > 20
     assert ours <= known
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from golden_cases import CASES, GOLDEN, load, map_case
+from map.golden_cases import CASES, GOLDEN, load, map_case
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from golden_cases import CASES, load, reading_of, settled_of
+from map.golden_cases import CASES, load, reading_of, settled_of
 
 from bridge.follow.reading import Closing, Decision, Outcome, SettledStep
 from bridge.follow.state import FollowedRun, Sums

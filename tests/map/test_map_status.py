@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from bridge.follow import ended
 from bridge.follow.reading import Closing, Outcome
 from bridge.follow.state import Sums
-from bridge.map.status import SpanStatus, exception_event, run_state, run_status, step_status, tool_status
+from bridge.map.status import SpanStatus, exception_event, run_status, step_status, tool_status
 from bridge.map.telemetry import StatusCode
 from bridge.source.models import Run, Step
 
@@ -79,7 +80,7 @@ def test_tool_that_failed() -> None:
     ],
 )
 def test_how_a_run_ended(status: str | None, closing: Closing, failed_steps: int, state: str | None) -> None:
-    assert run_state(run(status=status), closing, Sums(failed_steps=failed_steps)) == state
+    assert ended.run_state(run(status=status), closing, Sums(failed_steps=failed_steps)) == state
 
 
 @pytest.mark.parametrize("stop_reason", ["end_turn", "max_steps", "max_tokens_exceeded", "requires_approval", None])

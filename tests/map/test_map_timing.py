@@ -27,9 +27,10 @@ from bridge.source.models import Message, Run, RunMetrics, StepMetrics
 SECOND = 1_000_000_000
 NOON = 1_795_305_600 * SECOND
 LIMIT = 2**64 - 1
+LONGEST = 2**63 - 1  # what a record can hold
 
-lengths = st.none() | st.integers(-5, 20 * SECOND) | st.integers(0, LIMIT)
-moments = st.none() | st.integers(NOON - 5 * SECOND, NOON + 60 * SECOND) | st.integers(-SECOND, LIMIT)
+lengths = st.none() | st.integers(-5, 20 * SECOND) | st.integers(0, LONGEST)
+moments = st.none() | st.integers(NOON - 5 * SECOND, NOON + 60 * SECOND) | st.integers(-SECOND, LONGEST)
 all_metrics = st.none() | st.builds(
     StepMetrics,
     id=st.just("step-1"),

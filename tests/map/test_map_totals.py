@@ -73,6 +73,7 @@ def test_the_catalogue_is_complete() -> None:
         ("letta.tool.calls", "counter", "{call}"),
         ("letta.runs", "counter", "{run}"),
         ("letta.feedback", "counter", "{feedback}"),
+        ("letta.late_changes", "counter", "{change}"),
         ("letta.context_window.used_ratio", "histogram", "1"),
         ("letta.runs.open", "gauge", "{run}"),
         ("letta.run.oldest_open_age", "gauge", "s"),

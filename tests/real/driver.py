@@ -1,4 +1,4 @@
-"""The little of Letta's API that drives an agent: make one, send, stream, cancel, approve."""
+"""The little of Letta's API that drives an agent: make one, send, stream, cancel, approve, give feedback."""
 
 from __future__ import annotations
 
@@ -140,6 +140,11 @@ class Driver:
     def cancel(self, agent: str, run: str) -> None:
         """Ask the server to cancel a run."""
         self._http.post(f"/v1/agents/{agent}/messages/cancel", json={"run_ids": [run]}).raise_for_status()
+
+    def feedback(self, step: str, value: str, tags: list[str]) -> None:
+        """Say what a step was worth; the tags are the step's own."""
+        body = {"feedback": value, "tags": tags}
+        self._http.patch(f"/v1/steps/{step}/feedback", json=body).raise_for_status()
 
     def runs(self, agent: str) -> list[dict[str, Any]]:
         """The agent's runs, newest first."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from real.seen import Point, SeenSpan
+from real.seen import Point, SeenEvent, SeenSpan
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,6 +30,17 @@ def otlp_span(span: Mapping[str, Any]) -> SeenSpan:
         status=status.get("code", "STATUS_CODE_UNSET").removeprefix("STATUS_CODE_").lower(),
         status_message=status.get("message", ""),
         attributes=otlp_attributes(span.get("attributes", ())),
+    )
+
+
+def otlp_event(record: Mapping[str, Any]) -> SeenEvent:
+    """One log record of an ExportLogsServiceRequest as ddapm shows it; its severity is the name of OTLP's number."""
+    return SeenEvent(
+        name=record.get("event_name", ""),
+        trace_id=_hex(record["trace_id"]),
+        span_id=_hex(record["span_id"]),
+        severity=record.get("severity_number", ""),
+        attributes=otlp_attributes(record.get("attributes", ())),
     )
 
 

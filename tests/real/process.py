@@ -55,5 +55,5 @@ class Process:
             raise AssertionError(f"{self.command[0]} did not end within {seconds:.0f} s\n{self.tail()}") from None
 
     def tail(self, lines: int = 30) -> str:
-        """The last lines of its output."""
+        """The last lines of its output; 0 for all of them."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

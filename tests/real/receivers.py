@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import httpx
 
-from real.normalise import otlp_points, otlp_span, phoenix_span
+from real.normalise import otlp_event, otlp_points, otlp_span, phoenix_span
 from real.process import Process
-from real.seen import Point, SeenSpan
+from real.seen import Point, SeenEvent, SeenSpan
 from real.waiting import free_port, until
 
 
@@ -43,6 +43,10 @@ class Receiver(Protocol):
 
     def points(self) -> list[Point] | None:
         """Every metric point that came, in the order of its time; None where it keeps no metrics."""
+        ...
+
+    def events(self) -> list[SeenEvent] | None:
+        """Every log record that came; None where it takes no logs."""
         ...
 
 
@@ -96,6 +100,15 @@ class Ddapm:
         ]
         return sorted(found, key=lambda point: point.time_ns)
 
+    def events(self) -> list[SeenEvent] | None:
+        return [
+            otlp_event(record)
+            for request in self._session("logs")
+            for resource in request.get("resource_logs", ())
+            for scope in resource.get("scope_logs", ())
+            for record in scope.get("log_records", ())
+        ]
+
     def _session(self, signal: str) -> Any:
         return httpx.get(f"http://127.0.0.1:{self.http}/test/session/{signal}", timeout=60).raise_for_status().json()
 
@@ -141,6 +154,9 @@ class Rotel:
     def points(self) -> list[Point] | None:
         return self.behind.points()
 
+    def events(self) -> list[SeenEvent] | None:
+        return self.behind.events()
+
 
 class Phoenix:
     """Arize Phoenix: keeps the first of two spans with one id, stores after it acknowledged, takes no metrics."""
@@ -181,6 +197,9 @@ class Phoenix:
         return [phoenix_span(span) for page in self._pages() for span in page]
 
     def points(self) -> list[Point] | None:
+        return None
+
+    def events(self) -> list[SeenEvent] | None:
         return None
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """What the agents do while the bridge watches: each scenario is a kind of run that a real server was seen to make.
 
 `drive` plays them side by side and returns the runs each one made. `interrupt` leaves runs at work for a server that
-is about to be killed.
+is about to be killed. `leave_unanswered` and `change_late` make a run that changes after it was sent.
 """
 
 from __future__ import annotations
@@ -55,6 +55,19 @@ def interrupt(driver: Driver) -> dict[str, list[str]]:
     for name, run in runs.items():
         driver.wait_pending(run, steps=2 if name == "second step" else 1)
     return {name: [run] for name, run in runs.items()}
+
+
+def leave_unanswered(driver: Driver) -> tuple[str, str]:
+    """A run that waits for an approval which nobody gives: (agent, run)."""
+    agent = Stage(driver, driver.tools()).agent("unanswered", tools=("add_numbers", "dangerous"))
+    driver.send(agent, "approval").raise_for_status()
+    return agent, driver.wait_newest(agent)
+
+
+def change_late(driver: Driver, agent: str, run: str) -> None:
+    """What people do to a run long after it ended: they judge its step, and cancel what still waits."""
+    driver.feedback(driver.steps(run)[-1]["id"], "negative", ["too slow"])
+    driver.cancel(agent, run)
 
 
 def _streaming(driver: Driver, agent: str) -> None:

@@ -42,6 +42,17 @@ class SeenSpan:
 
 
 @dataclass(frozen=True)
+class SeenEvent:
+    """A log record as it can be read back, and the span it is about, ids in hex."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    severity: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Point:
     """One value of one series at one time; of a histogram the sum of what was observed."""
 

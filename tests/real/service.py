@@ -94,6 +94,10 @@ class Service:
         """The end of its log."""
         return self._process.tail()
 
+    def log(self) -> str:
+        """All that it logged."""
+        return self._process.tail(lines=0)
+
     def _live(self) -> bool:
         assert self.running(), f"bridge {self.name} ended by itself:\n{self.tail()}"
         try:

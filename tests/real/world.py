@@ -2,7 +2,8 @@
 
 A Letta server plays the scenarios while several bridges watch it, each with a receiver of its own; two of the bridges
 are stopped and started all the while. Then the server is killed in the middle of runs and started again. When no
-bridge follows a run any more, the API is asked for the truth, and what the receivers show is kept beside it.
+bridge follows a run any more, the API is asked for the truth, one run is judged and cancelled although it was sent
+long ago, and what the receivers show is kept beside the truth.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from real.compare import last_totals, spans_once, totals, without_resent
 from real.driver import Driver
 from real.lab import Lab
 from real.receivers import Ddapm, Phoenix, Receiver, Rotel
-from real.seen import Point, SeenSpan
+from real.seen import Point, SeenEvent, SeenSpan
 from real.service import Service
 from real.truth import Totals, Truth, read_truth, runs_since
 from real.waiting import until
@@ -32,6 +33,7 @@ from real.waiting import until
 SEED = 20261121
 LEFT_ALONE = ("ddapm-grpc", "phoenix")
 RESTARTED = {"ddapm-http": signal.SIGTERM, "rotel": signal.SIGKILL}  # these show a span that comes twice, twice
+LATE_EVENTS = 3  # of the run that changes late: it is cancelled, its step judged and tagged
 LANES = (*LEFT_ALONE, *RESTARTED)
 
 
@@ -42,6 +44,7 @@ class Lane:
     Attributes:
         spans: what the receiver shows; of a bridge that was killed each span once, since it may send some again.
         points: the metrics it shows, in the order of their time; None where it keeps none.
+        events: the log records it shows; None where it takes none.
         page: the totals on the bridge's /metrics.
         changed: complaints about spans that were sent again with other content.
     """
@@ -50,18 +53,28 @@ class Lane:
     receiver: Receiver
     spans: list[SeenSpan] = field(default_factory=list)
     points: list[Point] | None = None
+    events: list[SeenEvent] | None = None
     page: Totals = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
 
 
 @dataclass
 class World:
-    """The end of the pass. `zombies` are the runs the killed server left behind; none where it may not be killed."""
+    """The end of the pass.
+
+    Attributes:
+        truth: what the API showed when no bridge followed a run any more.
+        lanes: the bridges, by name.
+        played: the runs of each scenario.
+        zombies: the runs that the killed server left behind; none where it may not be killed.
+        late: the run that was judged and cancelled after the truth was read.
+    """
 
     truth: Truth
     lanes: Mapping[str, Lane]
     played: Mapping[str, list[str]]
     zombies: Mapping[str, list[str]]
+    late: str
 
 
 def receivers(installed: Path, folder: Path) -> dict[str, Receiver]:
@@ -95,10 +108,13 @@ def play(lab: Lab, receivers: Mapping[str, Receiver], folder: Path) -> World:
         for name in RESTARTED:
             lanes[name].service.wait_live()
         _wait_drained(driver, since, lanes.values())
+        agent, late = scenarios.leave_unanswered(driver)
+        _wait_drained(driver, since, lanes.values())
         truth = read_truth(driver, since)
+        scenarios.change_late(driver, agent, late)
         with ThreadPoolExecutor(len(lanes)) as pool:
             list(pool.map(lambda lane: _finish(lane, truth), lanes.values()))
-    return World(truth, lanes, played, zombies)
+    return World(truth, lanes, played, zombies, late)
 
 
 def _crash(lab: Lab, driver: Driver) -> dict[str, list[str]]:
@@ -151,12 +167,13 @@ def _drained(service: Service, runs: int) -> bool:
 def _finish(lane: Lane, truth: Truth) -> None:
     """Wait until all has arrived, look on for a few sweeps more, stop the bridge, and keep what there is to see."""
     _give_time(lambda: not any(line.startswith("missing") for line in spans_once(truth, lane.receiver.spans())))
+    _give_time(lambda: (events := lane.receiver.events()) is None or len(events) >= LATE_EVENTS)
     _give_time(lambda: (points := lane.receiver.points()) is None or not totals(truth, last_totals(points)))
     enough = lane.service.sweeps() + 5
     until(lambda: lane.service.sweeps() >= enough, seconds=60, every=0.5, what="five sweeps more")
     lane.page = lane.service.totals()
     lane.service.stop()
-    lane.spans, lane.points = lane.receiver.spans(), lane.receiver.points()
+    lane.spans, lane.points, lane.events = lane.receiver.spans(), lane.receiver.points(), lane.receiver.events()
     if -signal.SIGKILL in lane.service.stopped_with:
         lane.spans, lane.changed = without_resent(lane.spans)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bridge.settings import destination, load, resolve
 from bridge.settings.otlp import Signal
 
-GENERAL, TRACES, METRICS = (
-    f"OTEL_EXPORTER_OTLP_{part}" for part in ("ENDPOINT", "TRACES_ENDPOINT", "METRICS_ENDPOINT")
+GENERAL, TRACES, METRICS, LOGS = (
+    f"OTEL_EXPORTER_OTLP_{part}" for part in ("ENDPOINT", "TRACES_ENDPOINT", "METRICS_ENDPOINT", "LOGS_ENDPOINT")
 )
 GRPC = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
 
@@ -86,6 +87,22 @@ def test_addresses(environ: dict[str, str], traces: str, metrics: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "logs"),
+    [
+        ({}, "http://localhost:4318/v1/logs"),
+        ({GENERAL: "http://collector:4318/mycollector/"}, "http://collector:4318/mycollector/v1/logs"),
+        ({GENERAL: "http://base:1", TRACES: "http://own:2/custom"}, "http://base:1/v1/logs"),
+        ({GENERAL: "http://base:1", LOGS: "http://own:2/custom"}, "http://own:2/custom"),
+        ({LOGS: "http://collector:4318"}, "http://collector:4318/"),
+        ({"OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "grpc"}, "http://localhost:4317"),
+        ({**GRPC, GENERAL: "collector:4317"}, "collector:4317"),
+    ],
+)
+def test_addresses_of_logs(environ: dict[str, str], logs: str) -> None:
+    assert resolve(load(environ, None).otlp, "logs").url == logs
+
+
+@pytest.mark.parametrize(
     ("endpoint", "insecure", "expected"),
     [
         ("http://collector:4317", "", True),
@@ -112,7 +129,8 @@ def test_over_http_the_scheme_alone_decides_about_tls(endpoint: str, *, expected
         assert resolve(load(environ, None).otlp, "metrics").insecure is expected
 
 
-def test_a_signals_own_setting_wins_each_for_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signal", get_args(Signal))
+def test_a_signals_own_setting_wins_each_for_itself(signal: Signal, tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("ca", "own-ca", "key", "own-key", "crt", "own-crt")]
     for file in files:
         file.write_text("")
@@ -126,22 +144,29 @@ def test_a_signals_own_setting_wins_each_for_itself(tmp_path: Path) -> None:
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": crt,
     }
     own = {
-        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=own",
-        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "none",
-        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "10",
-        "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": own_ca,
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY": own_key,
-        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE": own_crt,
+        "HEADERS": "a=own",
+        "COMPRESSION": "none",
+        "TIMEOUT": "10",
+        "CERTIFICATE": own_ca,
+        "CLIENT_KEY": own_key,
+        "CLIENT_CERTIFICATE": own_crt,
     }
-    otlp = load({**general, **own}, None).otlp
-    traces, metrics = resolve(otlp, "traces"), resolve(otlp, "metrics")
-    assert traces.headers == {"a": "own"}
-    assert metrics.headers == {"a": "general", "b": "general"}
-    assert (traces.compression, metrics.compression) == ("none", "gzip"), "a default, stated, wins too"
-    assert (traces.timeout, metrics.timeout) == (10.0, 1.0)
-    assert (traces.ca_file, metrics.ca_file) == (Path(own_ca), Path(ca))
-    assert (traces.client_key, metrics.client_key) == (Path(own_key), Path(key))
-    assert (traces.client_certificate, metrics.client_certificate) == (Path(own_crt), Path(crt))
+    of_one = {f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}": value for name, value in own.items()}
+    otlp = load({**general, **of_one}, None).otlp
+    signals: tuple[Signal, ...] = get_args(Signal)
+    for other in signals:
+        if other == signal:
+            continue
+        general_one = resolve(otlp, other)
+        assert general_one.headers == {"a": "general", "b": "general"}
+        assert (general_one.compression, general_one.timeout) == ("gzip", 1.0)
+        assert general_one.ca_file == Path(ca)
+        assert (general_one.client_key, general_one.client_certificate) == (Path(key), Path(crt))
+    its_own = resolve(otlp, signal)
+    assert its_own.headers == {"a": "own"}
+    assert (its_own.compression, its_own.timeout) == ("none", 10.0), "a default, stated, wins too"
+    assert its_own.ca_file == Path(own_ca)
+    assert (its_own.client_key, its_own.client_certificate) == (Path(own_key), Path(own_crt))
 
 
 def test_a_signals_own_setting_in_the_file_wins_over_the_general_variable(tmp_path: Path) -> None:
@@ -166,6 +191,10 @@ def test_a_resolved_endpoint_shows_no_secret() -> None:
         ({"BRIDGE_EXPORT_FILE": "out.jsonl"}, "traces", "file"),
         ({"BRIDGE_EXPORT_FILE": "out.jsonl"}, "metrics", "file"),
         ({"BRIDGE_EXPORT_FILE": "out.jsonl", "OTEL_METRICS_EXPORTER": "none"}, "metrics", "none"),
+        ({}, "logs", "otlp"),
+        ({"OTEL_LOGS_EXPORTER": "none"}, "logs", "none"),
+        ({"OTEL_TRACES_EXPORTER": "none"}, "logs", "otlp"),
+        ({"BRIDGE_EXPORT_FILE": "out.jsonl"}, "logs", "file"),
     ],
 )
 def test_destination(environ: dict[str, str], signal: Signal, expected: str) -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from bridge.clock import SystemClock
-from bridge.errors import LettaError, LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable
+from bridge.errors import AnswerTooLong, LettaError, LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable
 from bridge.source.client import Access, LettaClient
 
 KEY = "sk-canary-0123456789"
@@ -102,6 +102,68 @@ async def test_every_answer_is_reported_by_route() -> None:
     )
     await asked.get("/v1/runs/run-1", endpoint="/v1/runs/{id}")
     assert told == [("/v1/runs/{id}", "200")]
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 502])
+async def test_a_body_that_only_says_it_is_json(status: int) -> None:
+    response = httpx.Response(status, content=b"<h1>oh</h1>", headers={"content-type": "application/json"})
+    if status == 200:
+        await ask(lambda _: response)
+        return
+    with pytest.raises(LettaError, match="oh"):
+        await ask(lambda _: response)
+
+
+async def test_a_body_that_cannot_be_unpacked_is_a_letta_error() -> None:
+    with pytest.raises(LettaMisbehaved, match="no answer that can be read"):
+        await ask(lambda _: httpx.Response(200, stream=Bytes(b"plain"), headers={"content-encoding": "gzip"}))
+
+
+async def test_a_body_without_end_is_not_read_to_the_end() -> None:
+    endless = Bytes(*[b"x" * (1 << 20)] * 100)
+    with pytest.raises(AnswerTooLong, match="longer than 32 MiB"):
+        await ask(lambda _: httpx.Response(200, stream=endless))
+    assert endless.read <= 34
+    with pytest.raises(LettaUnavailable, match="502"):
+        await ask(lambda _: httpx.Response(502, stream=endless))
+    assert endless.read <= 36, "of a failure only its first words"
+
+
+async def test_a_body_that_drips_ends_with_the_time_out() -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    dripping = client(lambda _: httpx.Response(200, content=drip()), timeout=0.1)
+    with pytest.raises(LettaUnavailable, match=r"did not answer GET /v1/runs/ within 0\.1 s"):
+        await dripping.get("/v1/runs/", endpoint="/v1/runs/")
+
+
+async def test_an_address_that_is_none_is_a_letta_error() -> None:
+    with pytest.raises(LettaMisbehaved, match="no answer that can be read"):
+        await client(lambda _: httpx.Response(200)).get("/v1/runs/" + "x" * 70_000, endpoint="/v1/runs/{id}")
+
+
+async def test_what_a_server_says_is_one_printable_line() -> None:
+    nasty = {"detail": "\x1b[2J\x9b31mred\u2028line\u202e" + "!" * 10_000}
+    with pytest.raises(LettaMisbehaved) as raised:
+        await ask(lambda _: httpx.Response(400, json=nasty))
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 400
+
+
+class Bytes(httpx.AsyncByteStream):
+    """A body in pieces, and how many of them were read."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+        self.read = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            self.read += 1
+            yield piece
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_a_record_without_an_id_is_known_again_by_its_text() -> None:
 
 @pytest.mark.parametrize(("body", "words"), [
     (b"<html>502 Bad Gateway</html>", "is not JSON; it begins with '<html>502 Bad Gateway</html>'"),
-    (b'[{"id": "step-1"', "is not JSON; it begins with"),
+    (b'[{"id": "step-1"', "is damaged JSON, or cut off"),
     (b'{"detail": "x"}', "is not a list but dict"),
     (b"", "is not JSON; it begins with ''"),
 ])  # fmt: skip
@@ -65,3 +65,59 @@ def test_a_run_without_a_created_at_has_no_place_in_the_list() -> None:
     page = parse.page(RUNS, "run", b'[{"id": "run-1"}]', "GET /v1/runs/")
     assert page.items == ()
     assert page.malformed[0].reason == "created_at: Field required"
+
+
+@pytest.mark.parametrize("raw", [b"\\ud83d", b"\xff"])
+def test_text_that_no_encoding_can_hold_costs_no_record(raw: bytes) -> None:
+    page = parse.page(STEPS, "step", b'[{"id": "step-1", "model": "gpt-' + raw + b'"}]', REQUEST)
+    assert page.items[0].model == "gpt-\ufffd"
+    assert not page.malformed
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": ""},
+        {"id": "x" * 300},
+        {"prompt_tokens": 2**63},
+        {"prompt_tokens_details": {"cached_tokens": -(2**63) - 1}},
+    ],
+)
+def test_what_no_ledger_or_span_could_hold_is_malformed(fields: dict[str, Any]) -> None:
+    page = page_of({"id": "step-1", **fields})
+    assert len(page.malformed) == 1
+    assert page.malformed[0].text.encode()
+
+
+def test_a_number_of_thousands_of_digits_costs_its_record_alone() -> None:
+    page = parse.page(STEPS, "step", b'[{"id": "a", "prompt_tokens": ' + b"9" * 5000 + b'}, {"id": "b"}]', REQUEST)
+    assert [step.id for step in page.items] == ["b"]
+    assert [lost.id for lost in page.malformed] == ["a"]
+
+
+@pytest.mark.parametrize("year", ["0001", "1969", "2262", "9999"])
+def test_a_run_beyond_what_nanoseconds_can_say_has_no_place(year: str) -> None:
+    page = parse.page(RUNS, "run", f'[{{"id": "run-1", "created_at": "{year}-01-01T00:00:00Z"}}]'.encode(), REQUEST)
+    assert not page.items
+    assert not parse.rescued(Run, page).items
+
+
+def test_a_run_is_rescued_in_its_place_without_what_does_not_fit() -> None:
+    rows = [
+        {"id": "c", "created_at": "2026-01-03T00:00:00Z"},
+        {"id": "b", "created_at": "2026-01-02T00:00:00Z", "background": "perhaps"},
+        {"id": "a", "created_at": "2026-01-01T00:00:00Z"},
+    ]
+    page = parse.page(RUNS, "run", json.dumps(rows).encode(), REQUEST)
+    assert [run.id for run in page.items] == ["c", "a"]
+    assert [run.id for run in parse.rescued(Run, page).items] == ["c", "b", "a"]
+
+
+def test_the_place_to_go_on_from_is_one_that_letta_knows() -> None:
+    assert page_of({"id": "a"}, {"status": "no id"}).last == "a"
+    assert page_of({"status": "no id"}).last is None
+
+
+def test_nesting_without_end_is_one_clear_line() -> None:
+    with pytest.raises(LettaMisbehaved, match="nested too deeply"):
+        parse.page(STEPS, "step", b"[" * 100_000 + b"]" * 100_000, REQUEST)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bridge import app
@@ -19,7 +21,7 @@ from bridge.ledger.open import open_ledger
 from bridge.observe import SelfMetrics
 from bridge.service import Service
 from bridge.settings import load
-from bridge.source.client import Access, LettaClient
+from bridge.source.client import LettaClient
 from bridge.source.letta import LettaSource
 
 START = 1_800_000_000.0
@@ -71,15 +73,27 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.answer: Callable[[bytes], Answer] = lambda _payload: Accepted()
+        self.answer_logs: Callable[[bytes], Answer] = lambda _payload: Accepted()
         self.requests: list[bytes] = []
+        self.log_requests: list[bytes] = []
         self.accepted: list[Span] = []
+        self.events: list[LogRecord] = []
 
     async def send(self, signal: Signal, payload: bytes) -> Answer:
+        if signal is Signal.LOGS:
+            return self._take_logs(payload)
         assert signal is Signal.TRACES
         self.requests.append(payload)
         answer = self.answer(payload)
         if isinstance(answer, Accepted):
             self.accepted += spans_in(payload)
+        return answer
+
+    def _take_logs(self, payload: bytes) -> Answer:
+        self.log_requests.append(payload)
+        answer = self.answer_logs(payload)
+        if isinstance(answer, Accepted):
+            self.events += events_in(payload)
         return answer
 
     async def close(self) -> None:
@@ -91,6 +105,11 @@ def spans_in(payload: bytes) -> list[Span]:
     return [span for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
 
 
+def events_in(payload: bytes) -> list[LogRecord]:
+    request = ExportLogsServiceRequest.FromString(payload)
+    return [record for group in request.resource_logs for scope in group.scope_logs for record in scope.log_records]
+
+
 def attribute(span: Span, name: str) -> Any:
     for pair in span.attributes:
         if pair.key == name:
@@ -99,7 +118,11 @@ def attribute(span: Span, name: str) -> Any:
 
 
 class World:
-    """Letta, the backend, the disk and the clock; `bridge` opens a process between them."""
+    """Letta, the backend, the disk and the clock; `bridge` opens a process between them.
+
+    `wrap_transport` is where faults go between the bridge and Letta: it is given the way to the stand-in, and returns
+    the way to use instead; None is the network, to where LETTA_BASE_URL of `environ` points.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.clock = HandClock()
@@ -108,7 +131,12 @@ class World:
         self.letta = StandIn(self.store)
         self.sink = RecordingSink()
         self.requests: list[str] = []
-        self.environ = {"BRIDGE_START_FROM": "beginning", "BRIDGE_LETTA_REQUESTS_PER_SECOND": "1000"}
+        self.wrap_transport: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport | None] = lambda it: it
+        self.environ = {
+            "LETTA_BASE_URL": "http://letta.test",
+            "BRIDGE_START_FROM": "beginning",
+            "BRIDGE_LETTA_REQUESTS_PER_SECOND": "1000",
+        }
         self._folder = folder
 
     @contextlib.asynccontextmanager
@@ -119,10 +147,10 @@ class World:
             str(self._folder / "ledger"), source="letta", destination="default", now=self.clock.now()
         )
         client = LettaClient(
-            Access(base_url="http://letta.test", requests_per_second=1000),
+            app.access(settings),
             self.clock,
             on_answer=lambda endpoint, _answer: self.requests.append(endpoint),
-            transport=DatedTransport(self.letta, self.lettas_clock),
+            transport=self.wrap_transport(DatedTransport(self.letta, self.lettas_clock)),
         )
         source = LettaSource(client, self.clock)
         service = app.assemble(

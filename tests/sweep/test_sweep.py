@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bridge_world import START, Bridge, World, attribute, spans_in
+from bridge_world import START, Bridge, HandClock, World, attribute, spans_in
 
 from bridge.demo import recording
 from bridge.demo.standin.rows import Table
@@ -224,13 +224,6 @@ async def test_a_step_that_cannot_be_read_is_kept_and_the_run_goes_on(world: Wor
         assert await bridge.ledger.dead_letter_count() == 1
 
 
-async def test_a_run_that_cannot_be_read_is_kept_once_although_nothing_else_is_due(world: World) -> None:
-    world.store.put(Table.RUNS, "run-odd", {"background": "perhaps"}, created_at=START, visible_at=START)
-    async with world.bridge() as bridge:
-        await bridge.sweep(times=4)
-        assert await bridge.ledger.dead_letter_count() == 1
-
-
 async def test_a_cursor_that_letta_no_longer_knows_does_not_close_its_run(world: World) -> None:
     play(world, "server_killed")
     async with world.bridge() as bridge:
@@ -275,3 +268,21 @@ async def test_a_tool_that_waited_for_approval_is_one_span_linked_to_its_step(wo
     owner = next(step for step in steps if attribute(step, "letta.step.id") == attribute(tools[0], "letta.step.id"))
     linked = {link.span_id for link in tools[0].links} | {tools[0].parent_span_id}
     assert owner.span_id in linked
+
+
+class RunningClock(HandClock):
+    """Goes on by a hundredth of a second each time it is read, as a real one does."""
+
+    def now(self) -> float:
+        self.time += 0.01
+        return self.time
+
+
+async def test_no_run_is_visited_twice_in_a_sweep_while_the_clock_goes_on(world: World) -> None:
+    world.clock.__class__ = RunningClock
+    play(world, "server_killed", "server_killed")
+    async with world.bridge() as bridge:
+        for _ in range(4):
+            report = await bridge.service.sweep()
+            assert report.visits <= 2
+            world.clock.time += 5

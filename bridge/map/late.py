@@ -1,0 +1,176 @@
+"""What changed after its span was sent: log events in that span's context, and counters. Pure.
+
+Letta keeps no time of a change, so an event has none but the look's. It says what was told before and what is now; a
+change for the worse is a warning. Tokens that come late are counted when they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from bridge.follow.ended import ABANDONED, CANCELLED, FAILED
+from bridge.follow.late import Late, RunChange, StepChange
+from bridge.follow.reading import Outcome
+from bridge.follow.state import FollowedRun
+from bridge.map import feedback, genai, ids, letta, measurements, timing, values
+from bridge.map.mapper import MapOptions
+from bridge.map.run import run_span_id
+from bridge.map.status import exception_event, step_status
+from bridge.map.step import Place, step_place
+from bridge.map.telemetry import LogEvent, Measurement, Severity, Telemetry
+from bridge.map.usage import usage_of
+from bridge.source.models import Run
+
+_RUN_STATUS: Final = "run_status"
+_STEP_STATUS: Final = "step_status"
+_TOKENS: Final = "tokens"
+_TAGS: Final = "tags"
+_FEEDBACK: Final = "feedback"
+
+
+def map_late(late: Late, row: Run, *, at: float, options: MapOptions) -> Telemetry:
+    """The changes as events and measurements.
+
+    Args:
+        late: what has changed, and the run.
+        row: the run's row.
+        at: the bridge's clock when it was read, seconds since the epoch.
+        options: the user's choices.
+    """
+    place, observed_ns = _place(late.run, row), timing.clock_ns(at)
+    events: list[LogEvent] = []
+    measured: list[Measurement] = []
+    if late.of_run:
+        events.append(_run_event(late.of_run, place, observed_ns, options))
+        measured.append(measurements.of_change(_RUN_STATUS))
+    for change in late.of_steps:
+        events += _step_events(change, step_place(change.step, place), observed_ns, options)
+        measured += _measured(change)
+    return Telemetry(measurements=tuple(measured), events=tuple(events))
+
+
+def _place(run: FollowedRun, row: Run) -> Place:
+    trace_id = bytes.fromhex(run.trace_id or ids.run_trace_id(run.id))
+    return Place(
+        trace_id=trace_id,
+        parent_id=run_span_id(trace_id, run.id),
+        run_id=run.id,
+        agent_id=row.agent_id or run.agent_id,
+        conversation_id=row.conversation_id,
+    )
+
+
+def _run_event(change: RunChange, place: Place, observed_ns: int, options: MapOptions) -> LogEvent:
+    before, now = change.previous_status, change.status
+    told, tells = _named(before, change.previous_stop_reason), _named(now, change.stop_reason)
+    attributes: values.Raws = {
+        letta.RUN_ID: place.run_id,
+        genai.AGENT_ID: place.agent_id,
+        genai.CONVERSATION_ID: place.conversation_id,
+        letta.RUN_PREVIOUS_STATUS: before,
+        letta.RUN_STATUS: now,
+        letta.RUN_PREVIOUS_STOP_REASON: change.previous_stop_reason,
+        letta.RUN_STOP_REASON: change.stop_reason,
+    }
+    return LogEvent(
+        name=letta.RUN_CHANGED,
+        time_ns=0,
+        observed_ns=observed_ns,
+        trace_id=place.trace_id,
+        span_id=place.parent_id,
+        severity=_severity(before, now, options),
+        body=values.description(f"The run was told as {told} and is now {tells}"),
+        attributes=values.attributes(attributes),
+    )
+
+
+def _step_events(change: StepChange, place: Place, observed_ns: int, options: MapOptions) -> Iterator[LogEvent]:
+    """Feedback that was withdrawn is no result of an evaluation, so it is a change like the others."""
+    withdrawn = change.of_feedback and not change.step.feedback
+    if change.of_status or change.of_tokens or change.of_tags or withdrawn:
+        yield _step_event(change, place, observed_ns, options)
+    if change.of_feedback and not withdrawn:
+        yield feedback.event(change.step, place, observed_ns, previous=change.before.feedback)
+
+
+def _step_event(change: StepChange, place: Place, observed_ns: int, options: MapOptions) -> LogEvent:
+    step, before, now = change.step, change.before, change.after
+    attributes: dict[str, values.Raw] = {
+        **feedback.step_attributes(step, place),
+        letta.MODEL_HANDLE: step.model_handle,
+    }
+    said: list[str] = []
+    if change.of_status:
+        attributes |= _status_attributes(change, options)
+        told, tells = _named(before.outcome, before.stop_reason), _named(now.outcome, step.stop_reason)
+        said.append(f"was told as {told} and is now {tells}")
+    if change.of_tokens:
+        attributes |= _token_attributes(change)
+        said.append("has its tokens")
+    if change.of_tags:
+        attributes |= {letta.STEP_PREVIOUS_TAGS: before.tags, letta.STEP_TAGS: now.tags}
+        said.append("has other tags")
+    if change.of_feedback and not now.feedback:
+        attributes[letta.FEEDBACK_PREVIOUS_VALUE] = before.feedback
+        said.append("has its feedback withdrawn")
+    return LogEvent(
+        name=letta.STEP_CHANGED,
+        time_ns=0,
+        observed_ns=observed_ns,
+        trace_id=place.trace_id,
+        span_id=ids.span_id(place.trace_id, ids.STEP, step.id),
+        severity=_severity(before.outcome, now.outcome, options),
+        body=values.description(f"The step {', '.join(said)}"),
+        attributes=values.attributes(attributes),
+    )
+
+
+def _status_attributes(change: StepChange, options: MapOptions) -> values.Raws:
+    step, before, outcome = change.step, change.before, Outcome(change.after.outcome)
+    status = step_status(step, outcome, cancelled_is_error=options.cancelled_is_error)
+    exception = exception_event(step, 0) if outcome is Outcome.FAILED else ()
+    return {
+        letta.STEP_PREVIOUS_STATUS: before.outcome,
+        letta.STEP_STATUS: outcome.value,
+        letta.STEP_PREVIOUS_STOP_REASON: before.stop_reason,
+        letta.STEP_STOP_REASON: step.stop_reason,
+        letta.STEP_PREVIOUS_ERROR_TYPE: before.error_type,
+        genai.ERROR_TYPE: status.error_type,
+        **{name: value for event in exception for name, value in event.attributes.items()},
+    }
+
+
+def _token_attributes(change: StepChange) -> values.Raws:
+    usage = usage_of(change.step)
+    return {
+        genai.INPUT_TOKENS: usage.input,
+        genai.OUTPUT_TOKENS: usage.output,
+        genai.CACHE_READ_TOKENS: usage.cache_read,
+        genai.CACHE_CREATION_TOKENS: usage.cache_write,
+        genai.REASONING_TOKENS: usage.reasoning,
+        letta.TOTAL_TOKENS: usage.total,
+    }
+
+
+def _measured(change: StepChange) -> Iterator[Measurement]:
+    if change.of_status:
+        yield measurements.of_change(_STEP_STATUS)
+    if change.of_tokens:
+        yield measurements.of_change(_TOKENS)
+        yield from measurements.of_usage(change.step, usage_of(change.step))
+    if change.of_tags:
+        yield measurements.of_change(_TAGS)
+    if change.of_feedback:
+        yield measurements.of_change(_FEEDBACK)
+        if change.after.feedback:
+            yield measurements.of_feedback(change.after.feedback)
+
+
+def _severity(before: str | None, now: str | None, options: MapOptions) -> Severity:
+    bad = {FAILED, ABANDONED} | ({CANCELLED} if options.cancelled_is_error else set())
+    return Severity.WARN if now in bad and before not in bad else Severity.INFO
+
+
+def _named(status: str | None, reason: str | None) -> str:
+    return f"{status or 'unknown'} ({reason})" if reason else f"{status or 'unknown'}"
