@@ -7,6 +7,10 @@ _default:
 test *arguments:
     pytest -n auto {{ arguments }}
 
+# everything broken on purpose, for an hour or so; writes the table of docs/torture.md
+torture *arguments:
+    TORTURE=full pytest tests/torture tests/faults tests/ledger tests/commands --torture-table docs/torture.md {{ arguments }}
+
 # everything a change must pass before it is shown
 lint:
     ruff check .

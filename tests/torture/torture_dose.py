@@ -1,0 +1,44 @@
+"""How much of it is run, and what came of it: the small dose in every run of the tests, the full one on request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+FULL: Final = os.environ.get("TORTURE") == "full"
+
+COUNTS: Final[Counter[str]] = Counter()
+_WRONG: Final = {"sent in": "not the same", "missing": "lost", "must be": "off"}
+
+
+def dose(*, small: int, full: int) -> int:
+    """How many of something."""
+    return full if FULL else small
+
+
+def spread(total: int, wanted: int) -> list[int]:
+    """At most `wanted` of the numbers from 1 to `total`, evenly spread."""
+    wanted = min(total, wanted)
+    return [1 + (number * total) // wanted for number in range(wanted)]
+
+
+@contextlib.contextmanager
+def uncounted() -> Iterator[None]:
+    """What is broken on purpose in here is not for the table."""
+    before = COUNTS.copy()
+    try:
+        yield
+    finally:
+        COUNTS.clear()
+        COUNTS.update(before)
+
+
+def judge(complaints: Iterable[str], again: str) -> None:
+    """Count what is wrong for the table, and fail with it; `again` says how to see it again."""
+    wrong = list(complaints)
+    for line in wrong:
+        COUNTS.update(name for words, name in _WRONG.items() if words in line)
+    assert not wrong, "\n".join([again, *wrong])
