@@ -24,9 +24,9 @@ exit codes:
   1  failed in a way not listed here
   2  a setting or an argument is wrong; nothing was started
   3  the ledger cannot be used; nothing was lost
-  4  Letta could not be read; what was read is sent (once)
-  5  the backend did not take everything; it is kept and will be sent again (once)
-  6  there was more due than one sweep does; run again (once)
+  4  Letta could not be read; what was read is sent (once, backfill)
+  5  the backend did not take everything; it is kept and will be sent again (once, dead-letters)
+  6  there is more than could be done now; run again (once, backfill)
 """
 
 

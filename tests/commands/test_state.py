@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
 import subprocess
@@ -38,6 +39,9 @@ class Desk:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
         self.path = folder / "bridge.ledger"
         self.environ = {"LETTA_BASE_URL": "http://letta.test", "BRIDGE_LEDGER": str(self.path)}
+        for name in list(os.environ):
+            if name.startswith(("BRIDGE_", "LETTA_", "OTEL_")):  # the settings of whoever runs the tests
+                monkeypatch.delenv(name)
         for name, value in self.environ.items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(folder)

@@ -68,6 +68,7 @@ class World:
         played: the runs of each scenario.
         zombies: the runs that the killed server left behind; none where it may not be killed.
         late: the run that was judged and cancelled after the truth was read.
+        since: when the pass began; the server may hold older runs.
     """
 
     truth: Truth
@@ -75,6 +76,7 @@ class World:
     played: Mapping[str, list[str]]
     zombies: Mapping[str, list[str]]
     late: str
+    since: datetime
 
 
 def receivers(installed: Path, folder: Path) -> dict[str, Receiver]:
@@ -114,7 +116,7 @@ def play(lab: Lab, receivers: Mapping[str, Receiver], folder: Path) -> World:
         scenarios.change_late(driver, agent, late)
         with ThreadPoolExecutor(len(lanes)) as pool:
             list(pool.map(lambda lane: _finish(lane, truth), lanes.values()))
-    return World(truth, lanes, played, zombies, late)
+    return World(truth, lanes, played, zombies, late, since)
 
 
 def _crash(lab: Lab, driver: Driver) -> dict[str, list[str]]:

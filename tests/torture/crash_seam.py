@@ -142,7 +142,8 @@ class Seam:
             return _connect(database, *args, **given)
         connection = _connect(database, *args, **given, factory=_CountedConnection)
         assert isinstance(connection, _CountedConnection)
-        connection.seam, connection.log = self, Path(f"{database}-wal")
+        (_, _, file), *_ = sqlite3.Connection.execute(connection, "PRAGMA database_list")
+        connection.seam, connection.log = self, Path(f"{file}-wal")
         return connection
 
 
