@@ -78,5 +78,6 @@ def test_a_second_one_finds_nothing_left_to_fetch(fetched: Fetched) -> None:
 def _backfill(world: World, settings: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Without a terminal; the ledger is in `folder`."""
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | dict(settings)
-    command = [str(Path(sys.executable).with_name("bridge")), "backfill", "--since", world.since.isoformat()]
+    program = str(Path(sys.executable).with_name("bridge"))
+    command = [program, "backfill", "--since", world.since.isoformat(), "--until", world.until.isoformat()]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

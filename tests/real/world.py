@@ -69,6 +69,7 @@ class World:
         zombies: the runs that the killed server left behind; none where it may not be killed.
         late: the run that was judged and cancelled after the truth was read.
         since: when the pass began; the server may hold older runs.
+        until: when the truth was read; the server may hold younger runs.
     """
 
     truth: Truth
@@ -77,6 +78,7 @@ class World:
     zombies: Mapping[str, list[str]]
     late: str
     since: datetime
+    until: datetime
 
 
 def receivers(installed: Path, folder: Path) -> dict[str, Receiver]:
@@ -113,10 +115,11 @@ def play(lab: Lab, receivers: Mapping[str, Receiver], folder: Path) -> World:
         agent, late = scenarios.leave_unanswered(driver)
         _wait_drained(driver, since, lanes.values())
         truth = read_truth(driver, since)
+        read_at = datetime.now(UTC)
         scenarios.change_late(driver, agent, late)
         with ThreadPoolExecutor(len(lanes)) as pool:
             list(pool.map(lambda lane: _finish(lane, truth), lanes.values()))
-    return World(truth, lanes, played, zombies, late, since)
+    return World(truth, lanes, played, zombies, late, since, read_at)
 
 
 def _crash(lab: Lab, driver: Driver) -> dict[str, list[str]]:
