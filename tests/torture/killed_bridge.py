@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import socket
 import sys
 import time
@@ -128,7 +129,7 @@ class Scene:
         process, self._strike, self._busy_for = self._process, None, 0.0
         assert process
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)  # Process.kill would reap a dead one, and its return code be lost
         said, _ = await process.communicate()
         assert process.returncode == -9, f"it ended by itself with {process.returncode}: {said.decode()}"
         self.deaths += 1
