@@ -18,6 +18,10 @@ What a backend answers is not an exception but a value: see `bridge.export.answe
 
 from __future__ import annotations
 
+from typing import Final
+
+_BUSY: Final = 429
+
 
 class BridgeError(Exception):
     """One line for a person: what is wrong, where, and what to do.
@@ -61,6 +65,11 @@ class LettaUnavailable(LettaError):
         super().__init__(message)
         self.retry_after = retry_after
         self.status = status
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether the server speaks of every request, not of this record alone: it is busy, or says until when."""
+        return self.status == _BUSY or self.retry_after is not None
 
 
 class LettaRefused(LettaError):

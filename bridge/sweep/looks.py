@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from bridge.errors import LettaError, LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable
+from bridge.errors import LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable
 from bridge.follow.ended import awaits_approval
 from bridge.follow.late import Late, Look, compare
 from bridge.follow.state import FollowedRun, Phase
@@ -26,7 +26,6 @@ from bridge.sweep.visit import all_steps, joined
 
 _log = get_logger(__name__)
 
-_BUSY: Final = 429  # the one status that is never about one run alone
 _FAILURES_IN_A_ROW: Final = 3  # of single runs: then it is the server
 
 
@@ -83,7 +82,8 @@ class Looks:
             return
         except (LettaMisbehaved, LettaRefused, LettaUnavailable) as error:
             self._failures += 1
-            if self._failures >= _FAILURES_IN_A_ROW or _is_the_server(error):
+            for_all = isinstance(error, LettaUnavailable) and error.is_for_all
+            if for_all or self._failures >= _FAILURES_IN_A_ROW:
                 self._failures = 0
                 raise
             _log.info("look put off", run=followed.id, reason=str(error))
@@ -120,7 +120,3 @@ def _say(late: Late) -> None:
         _log.info("changed after it was sent", run=late.run.id, status=late.run.status, steps=len(late.of_steps))
     if late.run.phase is Phase.OPEN:
         _log.info("followed again after its span was sent", run=late.run.id, status=late.run.status)
-
-
-def _is_the_server(error: LettaError) -> bool:
-    return isinstance(error, LettaUnavailable) and (error.status == _BUSY or error.retry_after is not None)

@@ -49,7 +49,6 @@ _log = get_logger(__name__)
 _CHUNK: Final = 64  # runs taken from the ledger at once
 _FULL: Final = 2_000  # spans in hand that end a chunk early, so that memory stays bounded
 _OFTEN: Final = 2.0  # seconds after which a chunk ends too, so that what is read is seen soon
-_BUSY: Final = 429  # the one status that is never about one run alone
 _FAILURES_IN_A_ROW: Final = 3  # of single runs: then it is the server
 
 
@@ -254,7 +253,8 @@ class Sweep:
             # One run alone may fail too: a row that breaks the server, a page too long for its patience.
             self._postpone(followed, chunk)
             chunk.failures.append((followed, error))
-            if _is_the_server(error) or len(chunk.failures) >= _FAILURES_IN_A_ROW:
+            for_all = isinstance(error, LettaUnavailable) and error.is_for_all
+            if for_all or len(chunk.failures) >= _FAILURES_IN_A_ROW:
                 chunk.failures.clear()
                 raise
         else:
@@ -347,10 +347,6 @@ class Sweep:
 
 def _postponed_for(followed: FollowedRun, now: float) -> float:
     return max(5.0, (now - followed.last_news) / 10)
-
-
-def _is_the_server(error: LettaRefused | LettaUnavailable) -> bool:
-    return isinstance(error, LettaUnavailable) and (error.status == _BUSY or error.retry_after is not None)
 
 
 def _first(group: BaseExceptionGroup[LettaError]) -> LettaError:
