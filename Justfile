@@ -3,9 +3,9 @@
 _default:
     @just --list
 
-# the ordinary tests; no server, no browser
+# the ordinary tests; no server, no browser, nothing killed
 test *arguments:
-    pytest -n auto {{ arguments }}
+    pytest -n 4 {{ arguments }}
 
 # everything broken on purpose, for an hour or so; writes the table of docs/torture.md
 torture *arguments:

@@ -83,7 +83,8 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
         }
     )
     if closing:
-        phase = Phase.DORMANT if reading.run.status in ACTIVE else Phase.CLOSED
+        may_go_on = closing is Closing.STALE and reading.run.status in ACTIVE
+        phase = Phase.DORMANT if may_go_on else Phase.CLOSED
         return Decision(settled, run.model_copy(update={"phase": phase, "sent": (), "waiting": {}}), closing)
     if once_more or (settled and reading.more):
         next_visit = _AT_ONCE

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from bridge.follow import ended
 from bridge.follow.notes import USUAL, note
 from bridge.follow.reading import Closing, Outcome
-from bridge.follow.state import FollowedRun, Noted
+from bridge.follow.state import FollowedRun, Noted, Phase
 from bridge.follow.tombstone import reopened
 from bridge.source.models import Run, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was read of a closed run.
+    """What was read of a closed or dormant run.
 
     Attributes:
         run: its row, read before its steps.
@@ -94,7 +94,12 @@ class Late:
 
 
 def compare(followed: FollowedRun, look: Look) -> Late:
-    """What a look at a closed run has found; its next one is for the caller to set."""
+    """What a look at a run has found; its next one is for the caller to set.
+
+    A dormant run that has ended is followed again: what changed, its second end tells.
+    """
+    if followed.phase is Phase.DORMANT and look.run.status not in ended.ACTIVE:
+        return Late(reopened(followed, at=look.at))
     before, now = _told(followed), (look.run.status, look.run.stop_reason)
     of_run = _run_change(followed, look.run, before)
     said = now if of_run else before
@@ -110,7 +115,7 @@ def compare(followed: FollowedRun, look: Look) -> Late:
             "last_news": look.at if of_run or of_steps else followed.last_news,
         }
     )
-    if look.run.status in ended.ACTIVE:
+    if look.run.status in ended.ACTIVE and followed.status not in ended.ACTIVE:
         run = reopened(run, at=look.at).model_copy(update={"over_since": None})
     elif undelivered:
         run = reopened(run, at=look.at)

@@ -14,7 +14,7 @@ class Phase(StrEnum):
     """Where a run stands in the ledger."""
 
     OPEN = "open"  # visited until it is over and drained
-    DORMANT = "dormant"  # its span is sent, but the server still lists it as active: woken when that ends
+    DORMANT = "dormant"  # without news for so long that its span is sent, though it may yet go on: woken when it ends
     CLOSED = "closed"  # a tombstone, kept as long as the run can still come up in a listing, or is watched
 
 

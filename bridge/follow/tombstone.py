@@ -46,14 +46,14 @@ def entomb(run: FollowedRun, row: Run, closing: Closing, *, at: float, watch_for
             "keep_until": at + watch_for if closed and watch_for else 0.0,
         }
     )
-    return next_look(tomb, at=at, watch_for=watch_for, awaits_approval=False) if closed else tomb
+    return next_look(tomb, at=at, watch_for=watch_for, awaits_approval=False)
 
 
 def next_look(run: FollowedRun, *, at: float, watch_for: float, awaits_approval: bool) -> FollowedRun:
     """The tombstone with the time of its next look, and of its end.
 
     Args:
-        run: closed.
+        run: closed, or dormant: that one is looked at for as long as it sleeps.
         at: the bridge's clock.
         watch_for: seconds; as it is set now.
         awaits_approval: whether it still does.

@@ -167,10 +167,11 @@ class Ledger(Protocol):
         ...
 
     async def looks(self, *, now: float, limit: int) -> Sequence[FollowedRun]:
-        """Closed runs to look at again for late changes.
+        """Closed and dormant runs to look at again for late changes.
 
-        Due are those that `discover` saw changed, and after them those whose `keep_until` is not past and whose
-        `next_visit` is, the most overdue first. Storing a run anew is what settles a look at it.
+        Due are those that `discover` saw changed; after them the closed ones whose `keep_until` is not past and
+        whose `next_visit` is; after them the dormant ones whose `next_visit` is past: each time the most overdue
+        first. Storing a run anew is what settles a look at it.
         """
         ...
 

@@ -38,6 +38,10 @@ _WATCHED: Final = """
     SELECT state FROM run WHERE stream = ?1 AND phase = 'closed' AND woken = 0 AND next_visit <= ?2
     AND keep_until >= ?2 ORDER BY next_visit LIMIT ?3
 """
+_ASLEEP: Final = """
+    SELECT state FROM run WHERE stream = ?1 AND phase <> 'closed' AND phase = 'dormant' AND next_visit <= ?2
+    ORDER BY next_visit LIMIT ?3
+"""
 _ACTIVE: Final = "SELECT id, created_ns, status FROM run WHERE stream = ? AND phase <> 'closed'"
 _OPEN: Final = """
     SELECT coalesce(status, 'unknown'), count(*), min(created_ns) FROM run
@@ -115,9 +119,10 @@ def due(connection: Connection, stream: int, *, now: float, limit: int) -> list[
 
 
 def looks(connection: Connection, stream: int, *, now: float, limit: int) -> list[FollowedRun]:
-    """Closed runs to look at: those that have changed, then the most overdue."""
-    changed = _runs(connection, _CHANGED, stream, limit)
-    return changed + _runs(connection, _WATCHED, stream, now, limit - len(changed))
+    """Runs to look at: those that have changed, then the watched ones, then the dormant; the most overdue first."""
+    found = _runs(connection, _CHANGED, stream, limit)
+    found += _runs(connection, _WATCHED, stream, now, limit - len(found))
+    return found + _runs(connection, _ASLEEP, stream, now, limit - len(found))
 
 
 def active(connection: Connection, stream: int) -> list[tuple[str, int]]:

@@ -146,7 +146,10 @@ class Discovery:
 async def wake_ended(source: LettaSource, ledger: Ledger, now: float) -> Sequence[Run]:
     """Make due what was active when last seen and is no longer; one request, or none where nothing was active.
 
-    Returns the runs that are active now.
+    One further down the list than a page is left to its own next visit.
+
+    Returns:
+        The runs that are active now, the newest thousand.
     """
     known = await ledger.active()
     if not known:
@@ -154,7 +157,7 @@ async def wake_ended(source: LettaSource, ledger: Ledger, now: float) -> Sequenc
     active = await source.active_runs()
     listed = {run.id for run in active}
     reach = 0 if not may_continue(len(active), FULL_PAGE) else created_ns(active[-1])
-    await ledger.wake([id_ for id_, created in known if id_ not in listed and created >= reach], now=now)
+    await ledger.wake([id_ for id_, created in known if id_ not in listed and created > reach], now=now)
     return active
 
 

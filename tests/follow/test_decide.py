@@ -165,7 +165,7 @@ def test_a_conversations_run_is_over_when_its_last_step_says_so() -> None:
     first = decide(followed(), read(a_run("created"), a_step(1, stop_reason="end_turn")), POLICY)
     later = decide(first.run, read(a_run("created"), at=T0 + 15), POLICY)
     assert later.closing is Closing.OVER
-    assert later.run.phase is Phase.DORMANT, "the server still lists it as active"
+    assert later.run.phase is Phase.CLOSED, "it says created for ever"
 
 
 def test_an_open_run_without_news_goes_stale_and_its_pending_step_with_it() -> None:
@@ -175,6 +175,7 @@ def test_an_open_run_without_news_goes_stale_and_its_pending_step_with_it() -> N
     assert (still.closing, outcomes(still)) == (None, [])
     stale = decide(still.run, read(run, step, at=T0 + 3600), POLICY)
     assert (stale.closing, outcomes(stale)) == (Closing.STALE, [("step-1", Outcome.ABANDONED)])
+    assert stale.run.phase is Phase.DORMANT, "it may yet go on"
 
 
 def test_news_keep_a_run_from_going_stale() -> None:

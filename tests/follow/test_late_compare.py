@@ -75,6 +75,21 @@ def test_a_run_that_is_active_again_is_followed_and_tells_at_its_end(end: Run, t
     assert second_end(late.run, end, Closing.OVER) == Late(late.run, told)
 
 
+def test_a_dormant_run_that_has_ended_is_followed_and_tells_at_its_end() -> None:
+    asleep = closed(phase=Phase.DORMANT, status="created", stop_reason=None, told=("abandoned", None))
+    late = compare(asleep, look(step(1), step(2), run=row("failed", "error")))
+    assert not late
+    assert (late.run.phase, late.run.next_visit) == (Phase.OPEN, T0 + 300)
+    told = RunChange("abandoned", None, "failed", "error")
+    assert second_end(late.run, row("failed", "error"), Closing.OVER) == Late(late.run, told)
+
+
+@pytest.mark.parametrize("phase", [Phase.DORMANT, Phase.CLOSED])  # a zombie; a conversation's, over by its last step
+def test_a_run_that_says_created_for_ever_stays_as_it_is(phase: Phase) -> None:
+    known = closed(phase=phase, status="created", told=("completed", "end_turn"))
+    assert compare(known, look(step(1), step(2), run=row("created"))) == Late(known)
+
+
 def test_order_alone_makes_no_other_tags() -> None:
     tagged = compare(closed(), look(step(1), step(2, tags=["a", "b"]))).run
     assert not compare(tagged, look(step(1), step(2, tags=["b", "a"])))

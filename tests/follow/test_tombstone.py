@@ -91,7 +91,7 @@ def test_what_was_told_is_kept_where_the_row_says_otherwise(
     run = closed(phase=Phase.DORMANT, sums=Sums(failed_steps=failed))
     tomb = entomb(run, row(status), closing, at=T0, watch_for=WEEK)
     assert tomb.told == told
-    assert tomb.keep_until == 0, "one that is dormant is woken, not looked at"
+    assert (tomb.keep_until, tomb.next_visit) == (0, T0 + 300), "a sleep has no end of its own"
 
 
 def test_a_run_that_is_opened_again_is_due_at_once_and_its_span_stays_sent() -> None:

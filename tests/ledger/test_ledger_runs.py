@@ -87,6 +87,12 @@ class TestLooks:
         assert await ledger.looks(now=NOW, limit=9) == [watched[1], watched[0]]
         assert ids(await ledger.looks(now=NOW, limit=1)) == ["late"]
 
+    async def test_gives_a_dormant_run_whose_time_has_come_after_all_others(self, ledger: Ledger) -> None:
+        asleep = [followed(f"asleep-{late}", phase="dormant", next_visit=NOW - late) for late in (1, 2, -1)]
+        await ledger.discover([*asleep, closed("watched", next_visit=NOW, keep_until=NOW)], now=NOW)
+        assert ids(await ledger.looks(now=NOW, limit=9)) == ["watched", "asleep-2", "asleep-1"]
+        assert ids(await ledger.looks(now=NOW, limit=2)) == ["watched", "asleep-2"]
+
     async def test_a_watched_run_is_not_visited_as_an_open_one(self, ledger: Ledger) -> None:
         await ledger.discover([closed("run-1", keep_until=NOW + 9)], now=NOW)
         assert await ledger.due(now=NOW, limit=9) == []
@@ -120,7 +126,8 @@ class TestLooks:
         assert await reopened.looks(now=NOW, limit=9) == []
 
     async def test_the_same_or_an_open_run_is_no_change(self, ledger: Ledger) -> None:
-        runs = [closed("closed", status="completed"), followed("open"), followed("asleep", phase="dormant")]
+        asleep = followed("asleep", phase="dormant", next_visit=NOW + 1)
+        runs = [closed("closed", status="completed"), followed("open"), asleep]
         await ledger.discover(runs, now=NOW)
         listed = [followed("closed", status="completed"), followed("open", status="failed")]
         await ledger.discover([*listed, followed("asleep", status="failed")], now=NOW)

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 from bridge_world import START, World
-from late_world import DAY, HOUR, MINUTE, events, pass_time, play, sent, the, waiting
+from late_world import DAY, HOUR, MINUTE, events, pass_time, play, said, sent, the, waiting
 
 from bridge.demo.standin.rows import Table
 from bridge.follow.state import Phase
@@ -50,6 +50,19 @@ async def test_nothing_is_looked_at_again_when_nothing_is_to_be_watched(world: W
     await pass_time(world, DAY, every=HOUR)
     assert world.requests.count(STEPS) == 0
     assert world.sink.events == []
+
+
+async def test_a_dormant_run_that_ends_past_the_end_of_the_active_list_is_followed_again(world: World) -> None:
+    world.wrap_transport = lambda letta: CapsPages(letta, 20)
+    world.environ["BRIDGE_STALE_AFTER"] = "1m"
+    (run,) = play(world, "server_killed")
+    for number in range(1, 22):
+        play(world, "server_killed", at=START + number)
+    await sent(world)
+    world.store.put(Table.RUNS, run, {"status": "failed", "stop_reason": "error"})
+    await pass_time(world, HOUR, every=MINUTE)
+    (event,) = events(world, "letta.run.changed")
+    assert (said(event)["letta.run.id"], said(event)["letta.run.status"]) == (run, "failed")
 
 
 async def test_looks_take_a_fifth_of_the_request_budget(world: World) -> None:
@@ -97,6 +110,20 @@ async def test_a_run_that_is_gone_is_dropped_from_the_watch_without_a_word(world
         assert (followed.phase, followed.keep_until) == (Phase.CLOSED, 0.0)
     assert world.sink.events == []
     assert await waiting(world) == 0
+
+
+class CapsPages(httpx.AsyncBaseTransport):
+    """Gives no more rows a page than so many, whatever was asked for."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, rows: int) -> None:
+        self._inner = inner
+        self._rows = rows
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "limit" in request.url.params:
+            limit = min(int(request.url.params["limit"]), self._rows)
+            request.url = request.url.copy_set_param("limit", limit)
+        return await self._inner.handle_async_request(request)
 
 
 class Breaks(httpx.AsyncBaseTransport):

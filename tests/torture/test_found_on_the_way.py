@@ -45,7 +45,6 @@ async def test_a_walk_through_runs_of_one_instant_goes_on_beside_a_look_at_the_n
         assert await wrong(world) == []
 
 
-@pytest.mark.xfail(reason="a run that Letta never ends is not looked at again once it was sent")
 async def test_feedback_on_a_conversation_is_told_although_its_run_says_created_for_ever(world: TortureWorld) -> None:
     letta = Letta(world.store)
     run = letta.new_run(START, AGENTS[0])

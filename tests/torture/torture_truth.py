@@ -137,8 +137,6 @@ def late(world: Ended, spans: Sequence[SeenSpan], events: Sequence[ToldEvent]) -
             about.update(event)
     over = {row["id"] for row in world.rows(Table.RUNS) if row["status"] not in {"created", "running"}}
     for row in world.rows(Table.STEPS):
-        if row["run_id"] not in over:
-            continue  # a run that Letta never ends is not looked at again
         known = steps.get(row["id"], {})
         wrong += _differs(row, "feedback", known.get("gen_ai.evaluation.score.label"))
         wrong += _differs(row, "tags", list(known.get("letta.step.tags", ())))
