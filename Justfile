@@ -7,9 +7,13 @@ _default:
 test *arguments:
     pytest -n 4 {{ arguments }}
 
-# everything broken on purpose, for an hour or so; writes the table of docs/torture.md
+# everything broken on purpose, for half an hour or so; writes the table of docs/torture.md
 torture *arguments:
-    TORTURE=full pytest tests/torture tests/faults tests/ledger tests/commands --torture-table docs/torture.md {{ arguments }}
+    TORTURE=full pytest -n 2 --timeout 600 tests/torture tests/faults tests/ledger tests/commands --torture-table docs/torture.md {{ arguments }}
+
+# the same at every point there is, for some hours
+torture-every *arguments:
+    TORTURE=every pytest -n 2 --timeout 600 tests/torture tests/faults tests/ledger tests/commands --torture-table docs/torture.md {{ arguments }}
 
 # everything a change must pass before it is shown
 lint:
@@ -34,3 +38,7 @@ demo:
 # all that runs before a change is taken
 ci:
     .ci/run
+
+# the JSON of deploy/grafana from its code
+dashboards:
+    PYTHONPATH=deploy/grafana python -m letta_dashboards deploy/grafana/dashboards

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from torture import torture_table
-from torture.torture_dose import COUNTS, FULL
+from torture.torture_dose import COUNTS, FULL, NAME
 
 _FAULTS = pytest.StashKey[dict[str, tuple[str, str]]]()
 _WORKED = "torture"  # under which a worker of pytest-xdist hands over what it did
@@ -48,7 +48,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     table = torture_table.rows(COUNTS, _faults(terminalreporter, config), failed=_failed(terminalreporter))
     if not table:
         return
-    terminalreporter.section("torture, in the full dose" if FULL else "torture, in the small dose")
+    terminalreporter.section(f"torture, {NAME}")
     for line in torture_table.as_text(table):
         terminalreporter.write_line(line)
     if page := config.getoption("--torture-table", None):

@@ -78,7 +78,7 @@ async def _totals_in_another_transaction(
     self: SqliteLedger, batch: Batch, dead_letters: Sequence[DeadLetter] = ()
 ) -> None:
     with self._file.writing() as connection:
-        series.add(connection, self._stream, batch.plan)
+        series.add(connection, self._stream, batch.plan, most=self._max_series)
     await _COMMIT(self, replace(batch, plan=batch.plan.model_copy(update={"totals": ()})), dead_letters)
 
 

@@ -282,7 +282,7 @@ class Interleaving(RuleBasedStateMachine):
 
 
 SETTINGS: Final = settings(
-    max_examples=dose(small=25, full=1500),
+    max_examples=dose(small=25, full=300, every=1500),
     stateful_step_count=30,
     deadline=None,
     derandomize=not FULL,

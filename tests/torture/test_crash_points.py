@@ -15,8 +15,8 @@ from torture.crash_points import lived
 from torture.torture_dose import COUNTS, FULL, dose, judge, spread
 from torture.torture_plays import PLAYS
 
-SMALL = 6  # points a play in the small dose
-TWICE = 1  # of a second kill in the recovery from the first, in the small dose
+SMALL, FULL_DOSE = 6, 120  # points a play
+TWICE, TWICE_FULL = 1, 15  # of a second kill in the recovery from the first
 
 pytestmark = pytest.mark.timeout(7200 if FULL else 60)
 
@@ -32,10 +32,10 @@ async def test_a_kill_at_any_point_loses_nothing_and_counts_nothing_twice(
         await check(name, kills, tmp_path / "only")
         return
     points = await check(name, [], tmp_path / "undisturbed")
-    for point in spread(points, dose(small=SMALL, full=points)):
+    for point in spread(points, dose(small=SMALL, full=FULL_DOSE, every=points)):
         await check(name, [point], tmp_path / f"{point}")
     rng = random.Random(name)
-    for number in range(dose(small=TWICE, full=points // 8)):
+    for number in range(dose(small=TWICE, full=TWICE_FULL, every=points // 8)):
         await check(name, [rng.randint(1, points), rng.randint(1, points)], tmp_path / f"twice-{number}")
 
 

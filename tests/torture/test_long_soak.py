@@ -12,7 +12,7 @@ from torture.torture_letta import AGENTS, Letta
 
 from bridge.export.answers import Accepted, Answer, Signal
 
-STEPS = dose(small=800, full=24_000)
+STEPS = dose(small=800, full=6_000, every=24_000)
 RUNS_A_TURN = 5
 STEPS_A_RUN = 20
 TURNS = STEPS // (RUNS_A_TURN * STEPS_A_RUN)

@@ -11,11 +11,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from torture.crash_points import lived
 from torture.seeded_bugs import BREAKS, BUGS
 from torture.test_any_interleaving import SETTINGS, Interleaving
-from torture.torture_dose import COUNTS, FULL, uncounted
+from torture.torture_dose import COUNTS, EVERY, FULL, uncounted
 
 QUICK = ("the commit comes before the send", "totals in another transaction", "rejected counts as accepted")
 DELICATE = ("before its answer", "after COMMIT", "before the backend takes", "before INSERT")
-EXAMPLES = 400  # of the property test, in the full dose
+EXAMPLES = 400  # of the property test
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 60)
 
@@ -48,7 +48,7 @@ async def is_seen(play: str, folder: Path) -> bool:
     return False
 
 
-@pytest.mark.skipif(not FULL, reason="in the full dose alone")
+@pytest.mark.skipif(not EVERY, reason="with TORTURE=every alone")
 @pytest.mark.parametrize("name", BUGS)
 def test_the_property_test_sees_the_bug(name: str) -> None:
     COUNTS["tried on the property test"] += 1

@@ -1,4 +1,7 @@
-"""How much of it is run, and what came of it: the small dose in every run of the tests, the full one on request."""
+"""How much of it is run, and what came of it.
+
+The small dose is run before every change is taken; TORTURE=full is half an hour, TORTURE=every hours.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-FULL: Final = os.environ.get("TORTURE") == "full"
+EVERY: Final = os.environ.get("TORTURE") == "every"
+FULL: Final = EVERY or os.environ.get("TORTURE") == "full"
+NAME: Final = "every point" if EVERY else "the full dose" if FULL else "the small dose"
 
 COUNTS: Final[Counter[str]] = Counter()
 _WRONG: Final = {"sent in": "not the same", "missing": "lost", "must be": "off"}
 
 
-def dose(*, small: int, full: int) -> int:
-    """How many of something."""
+def dose(*, small: int, full: int, every: int | None = None) -> int:
+    """How many of something; of every point as many as of the full dose where nothing else is said."""
+    if EVERY and every is not None:
+        return every
     return full if FULL else small
 
 

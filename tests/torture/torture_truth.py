@@ -27,6 +27,7 @@ from bridge.export.answers import Signal
 from bridge.ledger.ledger import DeadLetter, Ledger, SeriesKey, Total
 
 ToldEvent = Mapping[str, Any]  # the attributes of a log event
+WRONG: Final = frozenset({"failed", "cancelled", "abandoned"})
 NOTHING: Final[Mapping[Table, Sequence[Fields]]] = MappingProxyType({})
 
 
@@ -77,6 +78,7 @@ def complaints(
     complaints += compare.parents(ever, [span for span in spans if span.run_id in shown.runs])
     complaints += compare.shape(spans)
     complaints += late(world, spans, events)
+    complaints += went_wrong(world, spans, held.letters)
     complaints += off_by(counted(held.totals), totals_of(spans))
     complaints += off_by(feedback_counted(held.totals), feedback_of(events))
     if not gone:
@@ -115,14 +117,46 @@ def seen(
 
 
 def told(world: Ended, letters: Iterable[DeadLetter]) -> list[ToldEvent]:
-    """Each log event once, in the order of its time: taken by the backend, or in dead letters."""
+    """Each log event of a change once, in the order of its time: taken by the backend, or in dead letters."""
+    return [_event(record) for record in _records(world, letters) if not _is_of_an_end(record)]
+
+
+def went_wrong(world: Ended, spans: Sequence[SeenSpan], letters: Iterable[DeadLetter]) -> list[str]:
+    """Each step that was sent as gone wrong has one event, and so has a run of which no step was."""
+    found = Counter(
+        (event.get("letta.step.id") or event["letta.run.id"], record["event_name"])
+        for record in _records(world, letters)
+        if _is_of_an_end(record)
+        for event in [_event(record)]
+    )
+    steps = [span for span in spans if span.operation == "agent_step" and _status(span, "step") in WRONG]
+    runs = [span for span in spans if span.operation == "invoke_agent" and _status(span, "run") in WRONG]
+    excused = {step.run_id for step in steps}
+    wanted = {(span.step_id, f"letta.step.{_status(span, 'step')}") for span in steps}
+    wanted |= {(span.run_id, f"letta.run.{_status(span, 'run')}") for span in runs if span.run_id not in excused}
+    might = {(span.run_id, f"letta.run.{_status(span, 'run')}") for span in runs}
+    wrong = [f"{name} of {id_} told {n} times" for (id_, name), n in found.items() if n > 1]
+    wrong += [f"{name} of {id_} was never told" for id_, name in wanted - found.keys()]
+    return wrong + [f"{name} of {id_} told of nothing" for id_, name in found.keys() - wanted - might]
+
+
+def _status(span: SeenSpan, of: str) -> str | None:
+    status: str | None = span.attributes.get(f"letta.{of}.status")
+    return status
+
+
+def _is_of_an_end(record: Mapping[str, Any]) -> bool:
+    return record["event_name"].rsplit(".", 1)[1] in WRONG
+
+
+def _records(world: Ended, letters: Iterable[DeadLetter]) -> list[Mapping[str, Any]]:
     taken = [LogRecord.FromString(record) for record in world.backend.times[Signal.LOGS]]
     kept = [
         record for letter in letters if letter.kind in {"event", "events"} for record in events_in(letter.payload)
     ]
     by_form = {record.SerializeToString(deterministic=True): record for record in (*taken, *kept)}
     in_order = sorted(by_form.values(), key=lambda record: record.observed_time_unix_nano)
-    return [_event(MessageToDict(record, preserving_proto_field_name=True)) for record in in_order]
+    return [MessageToDict(record, preserving_proto_field_name=True) for record in in_order]
 
 
 def late(world: Ended, spans: Sequence[SeenSpan], events: Sequence[ToldEvent]) -> list[str]:
