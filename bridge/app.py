@@ -20,6 +20,7 @@ from bridge.export.answers import Signal, Sink
 from bridge.export.console import ConsoleSink
 from bridge.export.encode import encode_batches
 from bridge.export.endpoint import Endpoint
+from bridge.export.examples import Examples
 from bridge.export.file import FileSink
 from bridge.export.logs import encode_log_batches
 from bridge.export.route import RoutedSink
@@ -31,6 +32,7 @@ from bridge.ledger.ledger import Ledger
 from bridge.ledger.open import open_beside, open_ledger
 from bridge.log import get_logger
 from bridge.map.mapper import MapOptions
+from bridge.metrics import Metrics
 from bridge.observe import SelfMetrics
 from bridge.resource import resource
 from bridge.schedule import Schedule
@@ -151,6 +153,7 @@ def assemble(
     of_letta = resource(settings)
     health = Health(interval=poll.interval, turned_at=clock.now())
     loose_steps = LooseSteps(source, ledger, overlap=poll.overlap, policy=policy, options=options)
+    examples = Examples()
     sweep = Sweep(
         source=source,
         ledger=ledger,
@@ -160,9 +163,10 @@ def assemble(
         sender=Sender(
             sink,
             ledger,
-            partial(encode_batches, resource=of_letta),
-            partial(encode_log_batches, resource=of_letta),
+            partial(encode_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
+            partial(encode_log_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
             metrics,
+            examples=examples,
         ),
         clock=clock,
         policy=policy,
@@ -177,13 +181,20 @@ def assemble(
     return Service(
         source=source,
         ledger=ledger,
-        sink=sink,
         sweep=sweep,
         loose_steps=loose_steps,
         clock=clock,
         health=health,
-        metrics=metrics,
-        resource=of_letta,
+        metrics=Metrics(
+            ledger=ledger,
+            sink=sink,
+            own=metrics,
+            resource=of_letta,
+            examples=examples,
+            delta=wants_differences(settings),
+            trace_url=settings.map.trace_url,
+        ),
+        own_metrics=metrics,
         start_from=poll.start_from,
         interval=poll.interval,
     )
@@ -213,6 +224,7 @@ async def open_backfill(
             destination=DESTINATION,
             now=clock.now(),
             with_metrics=with_metrics,
+            max_series=settings.metrics.max_series,
         )
         stack.push_async_callback(ledger.close)
         sink = ConsoleSink(sys.stdout) if dry_run else backend(settings, clock)
@@ -236,8 +248,8 @@ def assemble_backfill(
     sender = Sender(
         sink,
         ledger,
-        partial(encode_batches, resource=of_letta),
-        partial(encode_log_batches, resource=of_letta),
+        partial(encode_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
+        partial(encode_log_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
         SelfMetrics(),
     )
     sweeping = partial(
@@ -275,13 +287,25 @@ async def _ledger(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 
 async def stream_ledger(settings: Settings, location: Path, *, now: float) -> Ledger:
     """The ledger of the stream that these settings describe, for the service."""
-    return await open_ledger(str(location), source=source_name(settings), destination=DESTINATION, now=now)
+    return await open_ledger(
+        str(location),
+        source=source_name(settings),
+        destination=DESTINATION,
+        now=now,
+        max_series=settings.metrics.max_series,
+    )
 
 
 async def ledger_beside(settings: Settings, *, now: float) -> Ledger:
     """The same, for a command beside a running service."""
     location = str(settings.ledger.location)
-    return await open_beside(location, source=source_name(settings), destination=DESTINATION, now=now)
+    return await open_beside(
+        location,
+        source=source_name(settings),
+        destination=DESTINATION,
+        now=now,
+        max_series=settings.metrics.max_series,
+    )
 
 
 def source_name(settings: Settings) -> str:
@@ -292,7 +316,18 @@ def source_name(settings: Settings) -> str:
 
 def map_options(settings: Settings) -> MapOptions:
     """The user's choices about spans."""
-    return MapOptions(settings.map.cancelled_is_error, frozenset(settings.map.run_metadata))
+    return MapOptions(
+        cancelled_is_error=settings.map.cancelled_is_error,
+        run_metadata=frozenset(settings.map.run_metadata),
+        metrics_of_agents=settings.metrics.agents,
+        cost=settings.metrics.cost,
+        trace_url=settings.map.trace_url,
+    )
+
+
+def wants_differences(settings: Settings) -> bool:
+    """Whether the backend is told differences; one that is told nothing has not been told those either."""
+    return settings.metrics.temporality != "cumulative" and destination(settings.export, "metrics") != "none"
 
 
 def wanted(settings: Settings) -> Wanted:

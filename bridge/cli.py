@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from bridge import __version__
-from bridge.commands import backfill, dead_letters, state
+from bridge.commands import backfill, dead_letters, healthcheck, state
 from bridge.commands.command import declare
 from bridge.errors import BridgeError
 
@@ -53,6 +52,8 @@ def _dispatch(given: argparse.Namespace) -> int:
     if "plain" in given:
         code: int = given.plain(given)
     else:
+        import asyncio  # here, for a health check needs none, and this is half of its time
+
         code = asyncio.run(given.command(given, _load(given)))
     return code
 
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
             "--dry-run", action="store_true", help="print the spans; send nothing and remember nothing"
         )
     declare(commands, "doctor", _doctor, "check Letta, the backend and the ledger, and say what to do")
-    for module in (backfill, dead_letters, state):
+    for module in (backfill, dead_letters, healthcheck, state):
         module.add(commands)
     demo = commands.add_parser("demo", help="see it work: no account and no server needed")
     demo.add_argument("--port", type=int, default=8080, help="port of the page (default: %(default)s)")
@@ -117,6 +118,8 @@ async def _doctor(_: argparse.Namespace, settings: Settings) -> int:
 
 
 def _demo(given: argparse.Namespace) -> int:
+    import asyncio
+
     from bridge.demo.demo import run_demo
 
     asyncio.run(run_demo(port=given.port))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -25,23 +26,35 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Metric,
     NumberDataPoint,
 )
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar as OtlpExemplar
 from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _UNITS: Final = {"s": "seconds", "ms": "milliseconds", "ns": "nanoseconds", "By": "bytes", "%": "percent"}
 _BRACES: Final = re.compile(r"\{[^}]*\}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^a-zA-Z0-9]+")
 
 Point = NumberDataPoint | HistogramDataPoint
+_Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
-def render(messages: Iterable[ExportMetricsServiceRequest]) -> bytes:
-    """The page; a metric that several messages have is one family of it."""
+def render(messages: Iterable[ExportMetricsServiceRequest], accept: str = "") -> tuple[bytes, str]:
+    """The page and its content type; a metric that several messages have is one family of it.
+
+    Args:
+        messages: the metrics.
+        accept: the client's Accept header: one that takes OpenMetrics gets it, which alone has room for exemplars.
+    """
     page = _Page()
     for message in messages:
         for part in message.resource_metrics:
@@ -49,7 +62,11 @@ def render(messages: Iterable[ExportMetricsServiceRequest]) -> bytes:
             for scope in part.scope_metrics:
                 for metric in scope.metrics:
                     page.add(metric)
-    return generate_latest(page)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except TypeError:  # prometheus_client's, of a version that is no number
+        encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+    return encode(page), content_type
 
 
 @dataclass(slots=True)
@@ -106,7 +123,7 @@ def _family(gathered: _Gathered) -> Family:
             family.add_metric(values, _buckets(point), point.sum)
         else:
             assert isinstance(family, CounterMetricFamily | GaugeMetricFamily)
-            family.add_metric(values, point.as_double if point.HasField("as_double") else point.as_int)
+            family.add_metric(values, _number(point))
     return family
 
 
@@ -132,10 +149,23 @@ def _unit_suffix(metric: Metric, name: str) -> str:
     return "" if suffix in name.split("_") else suffix
 
 
-def _buckets(point: HistogramDataPoint) -> list[tuple[str, float]]:
-    """Upper bound → observations up to it; OTLP counts each bucket by itself."""
+def _buckets(point: HistogramDataPoint) -> list[_Bucket]:
+    """Upper bound, observations up to it, and where there is one its exemplar; OTLP counts each bucket by itself."""
     bounds = map(floatToGoString, point.explicit_bounds)
-    return [*zip(bounds, accumulate(point.bucket_counts), strict=False), ("+Inf", point.count)]
+    buckets: list[_Bucket] = [*zip(bounds, accumulate(point.bucket_counts), strict=False), ("+Inf", point.count)]
+    for exemplar in point.exemplars:
+        at = bisect_left(point.explicit_bounds, _number(exemplar))
+        buckets[at] = (*buckets[at][:2], _exemplar(exemplar))
+    return buckets
+
+
+def _exemplar(exemplar: OtlpExemplar) -> Exemplar:
+    ids = {"trace_id": exemplar.trace_id.hex(), "span_id": exemplar.span_id.hex()}
+    return Exemplar(ids, _number(exemplar), exemplar.time_unix_nano / 1e9)
+
+
+def _number(point: NumberDataPoint | OtlpExemplar) -> float:
+    return point.as_double if point.HasField("as_double") else point.as_int
 
 
 def _labels(attributes: Iterable[KeyValue]) -> dict[str, str]:

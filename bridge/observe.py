@@ -2,7 +2,8 @@
 
 They describe this process and begin at zero with it, unlike the Letta totals, which live in the ledger. They have a
 resource of their own and touch nothing global. OTEL_RESOURCE_ATTRIBUTES adds to the resource; OTEL_SDK_DISABLED
-leaves `message` empty. Counters that an alert may rest on exist at zero before their first event.
+leaves `message` empty. Counters that an alert may rest on exist at zero before their first event: else Prometheus's
+`increase` sees a new series at one, and no increase.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Final, Literal
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
@@ -22,9 +23,14 @@ SERVICE_NAME: Final = "letta-otel-bridge"
 
 SpanOutcome = Literal["accepted", "rejected", "dead"]
 LogOutcome = Literal["accepted", "rejected", "dead", "unsupported"]
+ExportOutcome = Literal["accepted", "rejected", "waiting"]
 
 _OUTCOMES: Final[tuple[SpanOutcome, ...]] = ("accepted", "rejected", "dead")
 _LOG_OUTCOMES: Final[tuple[LogOutcome, ...]] = (*_OUTCOMES, "unsupported")
+_EXPORT_OUTCOMES: Final[tuple[ExportOutcome, ...]] = ("accepted", "rejected", "waiting")
+_RUNS: Final = "/v1/runs/"  # asked for at every tick
+_TELLING_ANSWERS: Final = ("401", "403", "429", "500", "502", "503", "504", "timeout", "unreachable", "disconnected")
+_DELTAS: Final[dict[type, AggregationTemporality]] = dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
 _SWEEP_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -34,13 +40,17 @@ class SelfMetrics:
     def __init__(self) -> None:
         """Begin at zero."""
         self._reader = InMemoryMetricReader()
+        self._differences = InMemoryMetricReader(preferred_temporality=_DELTAS)
         resource = Resource.create({"service.name": SERVICE_NAME, "service.version": __version__})
-        provider = MeterProvider(metric_readers=[self._reader], resource=resource)
+        provider = MeterProvider(metric_readers=[self._reader, self._differences], resource=resource)
         meter = provider.get_meter("bridge", __version__)
         counter, gauge = meter.create_counter, meter.create_gauge
         self._requests = counter("letta_bridge.requests", "{request}", "Requests to Letta's API")
         self._spans = counter("letta_bridge.spans", "{span}", "Spans, by what became of them")
         self._log_events = counter("letta_bridge.log_events", "{event}", "Log events, by what became of them")
+        self._exports = counter(
+            "letta_bridge.metric_exports", "{request}", "Requests with metrics, by what became of them"
+        )
         self._sweep = meter.create_histogram(
             "letta_bridge.sweep.duration",
             "s",
@@ -70,6 +80,10 @@ class SelfMetrics:
     def log_events(self, outcome: LogOutcome, count: int) -> None:
         """As `spans`; `unsupported` are those dropped because the backend takes no logs."""
         self._log_events.add(count, {"outcome": outcome})
+
+    def metric_exports(self, outcome: ExportOutcome) -> None:
+        """The backend took a request with metrics, rejected it or a part of it for good, or cannot take it now."""
+        self._exports.add(1, {"outcome": outcome})
 
     def sweep(self, seconds: float) -> None:
         """A sweep ended."""
@@ -104,9 +118,18 @@ class SelfMetrics:
         data = self._reader.get_metrics_data()
         return encode_metrics(data) if data else ExportMetricsServiceRequest()
 
+    def difference(self) -> ExportMetricsServiceRequest:
+        """What came since the last call of this, of counters and histograms; gauges as they are."""
+        data = self._differences.get_metrics_data()
+        return encode_metrics(data) if data else ExportMetricsServiceRequest()
+
     def _begin_at_zero(self) -> None:
         for outcome in _OUTCOMES:
             self.spans(outcome, 0)
         for log_outcome in _LOG_OUTCOMES:
             self.log_events(log_outcome, 0)
+        for export_outcome in _EXPORT_OUTCOMES:
+            self._exports.add(0, {"outcome": export_outcome})
+        for answer in _TELLING_ANSWERS:
+            self._requests.add(0, {"endpoint": _RUNS, "answer": answer})
         self._restarts.add(0)

@@ -50,12 +50,12 @@ class Pages:
         pages = {"/metrics": self._metrics, "/livez": self._livez, "/readyz": self._readyz}
         return Starlette(routes=[Route(path, page) for path, page in pages.items()])
 
-    async def _metrics(self, _: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
         try:
-            page = exposition.render(await self.messages())
+            page, kind = exposition.render(await self.messages(), request.headers.get("accept", ""))
         except BridgeError as error:
             return PlainTextResponse(f"{error}\n", _UNAVAILABLE)
-        return Response(page, headers={"content-type": exposition.CONTENT_TYPE})
+        return Response(page, headers={"content-type": kind, "vary": "accept"})
 
     async def _livez(self, _: Request) -> Response:
         now = self.clock.now()

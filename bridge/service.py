@@ -10,15 +10,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.sdk.resources import Resource
 
 from bridge.clock import Clock
 from bridge.errors import LettaError, LettaRefused
-from bridge.export.answers import Accepted, Signal, Sink
-from bridge.export.metrics import totals_request
 from bridge.health import Health
 from bridge.ledger.ledger import Ledger
 from bridge.log import get_logger
+from bridge.metrics import Metrics
 from bridge.observe import SelfMetrics
 from bridge.schedule import Backoff
 from bridge.settings.durations import StartFrom
@@ -28,7 +26,6 @@ from bridge.sweep.loose import LooseSteps
 from bridge.sweep.reads import Reads, Stopped
 from bridge.sweep.sender import BackendWaiting
 from bridge.sweep.sweep import Report, Sweep
-from bridge.trouble import Trouble
 
 _log = get_logger(__name__)
 
@@ -44,25 +41,23 @@ class Service:
         *,
         source: LettaSource,
         ledger: Ledger,
-        sink: Sink,
         sweep: Sweep,
         loose_steps: LooseSteps,
         clock: Clock,
         health: Health,
-        metrics: SelfMetrics,
-        resource: Resource,
+        metrics: Metrics,
+        own_metrics: SelfMetrics,
         start_from: StartFrom,
         interval: float,
     ) -> None:
         """Take the parts; nothing is asked of anyone yet."""
         self._source = source
         self._ledger = ledger
-        self._sink = sink
         self._sweep = sweep
         self._loose_steps = loose_steps
         self._clock = clock
         self._metrics = metrics
-        self._resource = resource
+        self._own_metrics = own_metrics
         self._start_from = start_from
         self._backoff = Backoff(interval)
         self._failed_at, self._wait = 0.0, 0.0
@@ -70,7 +65,6 @@ class Service:
         self._caught_up = clock.now()
         self._progress = _Progress(clock.now())
         self._trouble = sweep.trouble
-        self._metrics_trouble = Trouble(_log)
         self._probed = False
         self.health = health
 
@@ -99,36 +93,24 @@ class Service:
         started = self._clock.now()
         report = await self._attempt()
         now = self._clock.now()
-        self._metrics.sweep(max(0.0, now - started))
+        self._own_metrics.sweep(max(0.0, now - started))
         self._judge(report, now)
         return report
 
     async def export_metrics(self) -> None:
-        """Send the totals and the bridge's own metrics; what fails is made good by the next export."""
-        for message in await self.messages():
-            answer = await self._sink.send(Signal.METRICS, message.SerializeToString())
-            if not isinstance(answer, Accepted):
-                self._metrics_trouble.begins(f"metrics were not taken: {answer.reason}")
-                return
-        self._metrics_trouble.ends("metrics are taken again")
+        """Send the metrics to the backend; what fails is made good by the next export."""
+        await self._metrics.export(self._told_lag())
 
     async def messages(self) -> Iterable[ExportMetricsServiceRequest]:
         """The metrics as they are now: the stream's totals, then the bridge's own."""
+        return await self._metrics.page(self._told_lag())
+
+    def _told_lag(self) -> float:
+        """The time, of which the bridge's lag is known now."""
         now = self._clock.now()
-        open_runs = await self._ledger.open_runs()
         self._caught_up = min(self._caught_up, now)
-        self._metrics.lag(now - self._caught_up)
-        self._metrics.dead_letters(await self._ledger.dead_letter_count())
-        self._metrics.ledger_size(await self._ledger.size_bytes())
-        start_ns = await self._ledger.start_ns()
-        totals = totals_request(
-            await self._ledger.totals(),
-            start_ns=start_ns,
-            now_ns=max(round(now * _NS), start_ns),  # no total ends before it began, wherever the clock was set
-            resource=self._resource,
-            gauges=open_runs,
-        )
-        return totals, self._metrics.message()
+        self._own_metrics.lag(now - self._caught_up)
+        return now
 
     async def _attempt(self) -> Report:
         if not self._probed:

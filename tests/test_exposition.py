@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AGGREGATION_TEMPORALITY_CUMULATIVE,
     AGGREGATION_TEMPORALITY_DELTA,
+    Exemplar,
     Gauge,
     Histogram,
     HistogramDataPoint,
@@ -22,10 +23,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from prometheus_client import Metric as Family
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.exposition import CONTENT_TYPE, render
+from bridge.exposition import render
 from bridge.observe import SelfMetrics
 
 CUMULATIVE = AGGREGATION_TEMPORALITY_CUMULATIVE
@@ -79,7 +80,7 @@ def message(*metrics: Metric, resource: Mapping[str, Any] | None = None) -> Expo
 
 
 def parsed(*messages: ExportMetricsServiceRequest) -> dict[str, Family]:
-    page = render(messages).decode()
+    page = render(messages)[0].decode()
     families = list(text_string_to_metric_families(page))
     assert page.count("# TYPE") == len(families)  # of each family one block, as the format demands
     return {family.name: family for family in families}
@@ -237,7 +238,7 @@ def test_delta_totals_and_unknown_kinds_are_left_out() -> None:
         Metric(name="nothing"),
         gauge("no.points"),
     )
-    assert render([left_out]) == b""
+    assert render([left_out])[0] == b""
 
 
 def test_one_metric_of_two_messages_is_one_family() -> None:
@@ -254,12 +255,75 @@ def test_the_first_resource_is_the_target() -> None:
 
 
 def test_nothing_to_show_is_an_empty_page() -> None:
-    assert render([]) == b""
-    assert render([message()]) == b""
+    assert render([])[0] == b""
+    assert render([message()])[0] == b""
 
 
-def test_the_content_type_is_that_of_the_format() -> None:
-    assert CONTENT_TYPE == CONTENT_TYPE_PLAIN_0_0_4
+# As Prometheus 3 asks.
+SCRAPE = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "text/plain; version=0.0.4"),
+        ("*/*", "text/plain; version=0.0.4"),
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0"),
+        (SCRAPE, "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text;version=new", "text/plain; version=0.0.4"),
+    ],
+)
+def test_who_takes_openmetrics_gets_it(accept: str, kind: str) -> None:
+    page, content_type = render([message(*totals())], accept)
+    assert content_type.startswith(kind)
+    assert page.endswith(b"# EOF\n") == kind.startswith("application/")
+
+
+def test_both_formats_have_the_same_series(own: SelfMetrics) -> None:
+    messages = [
+        message(*totals(), gauge("g", number(1), unit="s"), resource={"service.name": "letta"}),
+        own.message(),
+    ]
+    classic = text_string_to_metric_families(render(messages)[0].decode())
+    openmetrics = in_openmetrics(messages)
+    assert series_of(openmetrics) == series_of(classic)
+
+
+def in_openmetrics(messages: Iterable[ExportMetricsServiceRequest]) -> list[Family]:
+    return list(openmetrics_families(render(messages, SCRAPE)[0].decode()))  # type: ignore[no-untyped-call]
+
+
+def series_of(families: Iterable[Family]) -> set[tuple[str, tuple[tuple[str, str], ...], float]]:
+    return {(one.name, tuple(sorted(one.labels.items())), one.value) for family in families for one in family.samples}
+
+
+def test_an_exemplar_stands_at_its_bucket() -> None:
+    exemplars = [
+        Exemplar(
+            trace_id=bytes(range(16)),
+            span_id=bytes(range(8)),
+            as_double=0.5,
+            time_unix_nano=1_700_000_000_250_000_000,
+        ),
+        Exemplar(trace_id=b"\x01" * 16, span_id=b"\x02" * 8, as_int=40, time_unix_nano=1),
+    ]
+    point = HistogramDataPoint(
+        explicit_bounds=[0.5, 1, 10], bucket_counts=[1, 0, 0, 1], count=2, sum=40.5, exemplars=exemplars
+    )
+    page = message(histogram("letta.step.duration", point, unit="s"))
+    (family,) = in_openmetrics([page])
+    found = {one.labels["le"]: one.exemplar for one in family.samples if one.exemplar}
+    assert {le: (exemplar.labels, exemplar.value) for le, exemplar in found.items()} == {
+        "0.5": ({"trace_id": bytes(range(16)).hex(), "span_id": bytes(range(8)).hex()}, 0.5),
+        "+Inf": ({"trace_id": "01" * 16, "span_id": "02" * 8}, 40),
+    }
+    assert float(found["0.5"].timestamp or 0) == pytest.approx(1_700_000_000.25, abs=1e-6)
+    assert b"trace_id" not in render([page])[0]
 
 
 @pytest.fixture
@@ -282,6 +346,7 @@ def test_the_bridges_own_metrics_as_prometheus_names_them(own: SelfMetrics) -> N
         "letta_bridge_requests": "counter",
         "letta_bridge_spans": "counter",
         "letta_bridge_log_events": "counter",
+        "letta_bridge_metric_exports": "counter",
         "letta_bridge_sweep_duration_seconds": "histogram",
         "letta_bridge_lag_seconds": "gauge",
         "letta_bridge_dead_letters": "gauge",
@@ -289,9 +354,9 @@ def test_the_bridges_own_metrics_as_prometheus_names_them(own: SelfMetrics) -> N
         "letta_bridge_schema_unknown_fields": "counter",
         "letta_bridge_cursor_restarts": "counter",
     }
-    assert samples(families["letta_bridge_requests"]) == [
-        ("letta_bridge_requests_total", {"endpoint": "/v1/runs/", "answer": "200"}, 1)
-    ]
+    assert ("letta_bridge_requests_total", {"endpoint": "/v1/runs/", "answer": "200"}, 1) in samples(
+        families["letta_bridge_requests"]
+    )
 
 
 def totals() -> Sequence[Metric]:
@@ -309,6 +374,6 @@ def totals() -> Sequence[Metric]:
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_promtool_finds_nothing_to_say(own: SelfMetrics) -> None:
-    page = render([message(*totals(), resource={"service.name": "letta"}), own.message()])
+    page, _ = render([message(*totals(), resource={"service.name": "letta"}), own.message()])
     said = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
     assert (said.returncode, said.stdout + said.stderr) == (0, b"")

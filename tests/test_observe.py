@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 from opentelemetry import metrics as otel_metrics
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, Metric
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AGGREGATION_TEMPORALITY_CUMULATIVE,
+    AGGREGATION_TEMPORALITY_DELTA,
+    Metric,
+    NumberDataPoint,
+)
 
 from bridge import __version__
 from bridge.observe import SelfMetrics
@@ -43,7 +49,8 @@ def values(own: SelfMetrics, name: str) -> dict[tuple[tuple[str, str], ...], flo
 def test_requests_count_by_endpoint_and_answer(own: SelfMetrics) -> None:
     for answer in ("200", "200", "timeout"):
         own.request("/v1/runs/", answer)
-    assert values(own, "letta_bridge.requests") == {
+    asked = {attributes: count for attributes, count in values(own, "letta_bridge.requests").items() if count}
+    assert asked == {
         (("endpoint", "/v1/runs/"), ("answer", "200")): 2,
         (("endpoint", "/v1/runs/"), ("answer", "timeout")): 1,
     }
@@ -117,11 +124,17 @@ def test_cursor_restarts_count(own: SelfMetrics) -> None:
 
 
 def test_what_an_alert_rests_on_is_there_before_it_happens(own: SelfMetrics) -> None:
-    assert {name: sorted(values(own, name).values()) for name in metrics(own)} == {
-        "letta_bridge.spans": [0, 0, 0],
-        "letta_bridge.log_events": [0, 0, 0, 0],
-        "letta_bridge.cursor.restarts": [0],
+    zeros = {name: values(own, name) for name in metrics(own)}
+    assert {name: len(series) for name, series in zeros.items()} == {
+        "letta_bridge.requests": 10,
+        "letta_bridge.spans": 3,
+        "letta_bridge.log_events": 4,
+        "letta_bridge.metric_exports": 3,
+        "letta_bridge.cursor.restarts": 1,
     }
+    assert not any(value for series in zeros.values() for value in series.values())
+    answers = {dict(attributes)["answer"] for attributes in zeros["letta_bridge.requests"]}
+    assert answers > {"401", "403", "429", "500", "502", "503", "504", "timeout", "unreachable"}
 
 
 def test_counters_are_totals_since_the_start(own: SelfMetrics) -> None:
@@ -169,3 +182,40 @@ def test_a_disabled_sdk_leaves_the_message_empty(monkeypatch: pytest.MonkeyPatch
     own.request("/v1/runs/", "200")
     own.lag(1)
     assert not own.message().resource_metrics
+
+
+def test_differences_begin_where_the_last_ones_ended(own: SelfMetrics) -> None:
+    seen = []
+    for restarts in (2, 0, 3):
+        for _ in range(restarts):
+            own.cursor_restarted()
+        own.message()  # the page is read meanwhile, and takes nothing away
+        seen.append(point_of(own.difference(), "letta_bridge.cursor.restarts"))
+    first, nothing, second = seen
+    assert first
+    assert second
+    assert nothing is None
+    assert (first.as_int, second.as_int) == (2, 3)
+    assert second.start_time_unix_nano >= first.time_unix_nano
+    assert values(own, "letta_bridge.cursor.restarts") == {(): 5}
+
+
+def test_histograms_are_told_in_differences_and_gauges_as_they_are(own: SelfMetrics) -> None:
+    own.sweep(1)
+    own.lag(7)
+    own.difference()
+    own.sweep(2)
+    own.lag(7)
+    data = {metric.name: metric for metric in metrics_in(own.difference())}
+    assert data["letta_bridge.sweep.duration"].histogram.data_points[0].sum == 2
+    assert data["letta_bridge.sweep.duration"].histogram.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA
+    assert data["letta_bridge.lag"].gauge.data_points[0].as_int == 7
+
+
+def metrics_in(message: ExportMetricsServiceRequest) -> list[Metric]:
+    return [metric for part in message.resource_metrics for scope in part.scope_metrics for metric in scope.metrics]
+
+
+def point_of(message: ExportMetricsServiceRequest, name: str) -> NumberDataPoint | None:
+    found = [point for metric in metrics_in(message) if metric.name == name for point in metric.sum.data_points]
+    return found[0] if found else None

@@ -91,6 +91,15 @@ async def test_metrics_are_a_prometheus_page(browser: httpx.AsyncClient, metrics
     assert [one.value for one in families["letta_bridge_spans"].samples] == [3, 0, 0]
 
 
+async def test_who_takes_openmetrics_gets_it(browser: httpx.AsyncClient, metrics: Metrics) -> None:
+    metrics.own.spans("accepted", 3)
+    answer = await browser.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    assert answer.headers["vary"] == "accept"
+    assert 'letta_bridge_spans_total{outcome="accepted"} 3.0\n' in answer.text
+    assert answer.text.endswith("# EOF\n")
+
+
 async def test_metrics_are_of_the_moment(browser: httpx.AsyncClient, metrics: Metrics) -> None:
     await browser.get("/metrics")
     metrics.own.cursor_restarted()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import signal
 import sys
@@ -33,6 +32,8 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 async def _run(given: argparse.Namespace, settings: Settings) -> int:
+    import asyncio
+
     from bridge import app
     from bridge.backfill.bounds import asked
     from bridge.backfill.progress import shown
@@ -61,6 +62,8 @@ async def _run(given: argparse.Namespace, settings: Settings) -> int:
 @contextlib.contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[list[int]]:
     """Call `stop` at the first SIGINT or SIGTERM, cut the task off at the second; yields those that came."""
+    import asyncio
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     signals: list[int] = []

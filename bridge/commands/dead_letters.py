@@ -186,6 +186,7 @@ async def _retrying(settings: Settings, ledger: Ledger) -> AsyncIterator[Retry]:
             sink,
             signals={signal for signal in Signal if destination(settings.export, signal.value) != "none"},
             resource=resource(settings),
+            per_agent=settings.map.service_per_agent,
             options=app.map_options(settings),
             now=clock.now(),
         )

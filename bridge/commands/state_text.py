@@ -51,7 +51,10 @@ def _facts(stream: StreamSurvey) -> Iterator[tuple[str, str]]:
     yield "watched of these", f"{stream.watched:,}"
     yield "awaiting approval", f"{stream.gauges.awaiting_approval:,}"
     yield "in flight", "nothing" if stream.in_flight is None else "{:,} spans, {:,} bytes".format(*stream.in_flight)
+    if stream.exports:
+        yield "metrics in flight", "{:,} requests, {:,} bytes".format(*stream.exports)
     yield "metric series", f"{stream.series:,}"
+    yield "latest failures", f"{stream.failures:,}"
     yield "dead letters", f"{stream.dead_letters:,}"
 
 

@@ -7,16 +7,19 @@ backend's to refuse, and then costs that one span alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from operator import attrgetter
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, SpanFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
-from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as StatusMessage
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
-from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Growing, batches
+from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Growing, Layout, batches
 from bridge.export.fields import SCHEMA_URL, fill_attributes, fill_resource, fill_scope, moment, well_formed
+from bridge.export.services import of_agent, of_deployment, resource_of
 from bridge.map.telemetry import Span, SpanKind, StatusCode
 
 _KINDS = {SpanKind.INTERNAL: SpanMessage.SPAN_KIND_INTERNAL, SpanKind.CLIENT: SpanMessage.SPAN_KIND_CLIENT}
@@ -28,12 +31,14 @@ _CODES = {
 _LOCAL = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK  # "it is known whether the other span is remote: it is not"
 
 
-def encode_spans(spans: Iterable[Span], resource: Resource, *, version: str = __version__) -> bytes:
+def encode_spans(
+    spans: Iterable[Span], resource: Resource, *, version: str = __version__, per_agent: bool = False
+) -> bytes:
     """One serialised ExportTraceServiceRequest, however large."""
-    request = _growing(_empty_request(resource, version))
+    request = Growing(_layout(resource, version, per_agent=per_agent))
     for span in spans:
         request.add(span)
-    return request.message.SerializeToString()
+    return request.serialised()
 
 
 def encode_batches(
@@ -43,31 +48,36 @@ def encode_batches(
     version: str = __version__,
     max_spans: int = MAX_RECORDS,
     max_bytes: int = MAX_BYTES,
+    per_agent: bool = False,
 ) -> tuple[bytes, ...]:
     """Serialised ExportTraceServiceRequests in the order of the spans; none where there are no spans.
 
     None holds more than `max_spans` spans or is longer than `max_bytes`, except that a span which is too long by
-    itself goes alone.
+    itself goes alone. With `per_agent` each is sent under its agent's service.
     """
-    empty = _empty_request(resource, version)
-    return tuple(batches(spans, lambda: _growing(empty), max_records=max_spans, max_bytes=max_bytes))
+    layout = _layout(resource, version, per_agent=per_agent)
+    return tuple(batches(spans, layout, max_records=max_spans, max_bytes=max_bytes))
 
 
-def _growing(empty: ExportTraceServiceRequest) -> Growing[Span]:
-    message = ExportTraceServiceRequest()
-    message.CopyFrom(empty)
-    return Growing(message, message.resource_spans[0].scope_spans[0].spans, _fill_span)
+def _layout(resource: Resource, version: str, *, per_agent: bool) -> Layout[Span]:
+    return Layout(
+        request=ExportTraceServiceRequest,
+        groups=attrgetter("resource_spans"),
+        records=lambda group: group.scope_spans[0].spans,
+        service=of_agent if per_agent else of_deployment,
+        header=cache(lambda service: _header(resource_of(service, resource), version)),
+        fill=_fill_span,
+    )
 
 
-def _empty_request(resource: Resource, version: str) -> ExportTraceServiceRequest:
-    request = ExportTraceServiceRequest()
-    group = request.resource_spans.add()
+def _header(resource: Resource, version: str) -> ResourceSpans:
+    group = ResourceSpans()
     fill_resource(group.resource, resource)
     group.schema_url = resource.schema_url
     scope = group.scope_spans.add()
     fill_scope(scope.scope, version)
     scope.schema_url = SCHEMA_URL
-    return request
+    return group
 
 
 def _fill_span(message: SpanMessage, span: Span) -> None:

@@ -6,14 +6,17 @@ It never raises for what an event holds: see `bridge.export.fields`. A severity 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from operator import attrgetter
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogRecordFlags, SeverityNumber
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogRecordFlags, ResourceLogs, SeverityNumber
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
-from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Growing, batches
+from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Layout, batches
 from bridge.export.fields import SCHEMA_URL, fill_attributes, fill_resource, fill_scope, moment, well_formed
+from bridge.export.services import of_agent, of_deployment, resource_of
 from bridge.map.telemetry import LogEvent
 
 # The eight trace flags of W3C: the span that the event is about is recorded.
@@ -27,31 +30,36 @@ def encode_log_batches(
     version: str = __version__,
     max_events: int = MAX_RECORDS,
     max_bytes: int = MAX_BYTES,
+    per_agent: bool = False,
 ) -> tuple[bytes, ...]:
     """Serialised ExportLogsServiceRequests in the order of the events; none where there are no events.
 
     None holds more than `max_events` events or is longer than `max_bytes`, except that an event which is too long by
-    itself goes alone.
+    itself goes alone. With `per_agent` each is sent under its agent's service.
     """
-    empty = _empty_request(resource, version)
-    return tuple(batches(events, lambda: _growing(empty), max_records=max_events, max_bytes=max_bytes))
+    layout = _layout(resource, version, per_agent=per_agent)
+    return tuple(batches(events, layout, max_records=max_events, max_bytes=max_bytes))
 
 
-def _growing(empty: ExportLogsServiceRequest) -> Growing[LogEvent]:
-    message = ExportLogsServiceRequest()
-    message.CopyFrom(empty)
-    return Growing(message, message.resource_logs[0].scope_logs[0].log_records, _fill_record)
+def _layout(resource: Resource, version: str, *, per_agent: bool) -> Layout[LogEvent]:
+    return Layout(
+        request=ExportLogsServiceRequest,
+        groups=attrgetter("resource_logs"),
+        records=lambda group: group.scope_logs[0].log_records,
+        service=of_agent if per_agent else of_deployment,
+        header=cache(lambda service: _header(resource_of(service, resource), version)),
+        fill=_fill_record,
+    )
 
 
-def _empty_request(resource: Resource, version: str) -> ExportLogsServiceRequest:
-    request = ExportLogsServiceRequest()
-    group = request.resource_logs.add()
+def _header(resource: Resource, version: str) -> ResourceLogs:
+    group = ResourceLogs()
     fill_resource(group.resource, resource)
     group.schema_url = resource.schema_url
     scope = group.scope_logs.add()
     fill_scope(scope.scope, version)
     scope.schema_url = SCHEMA_URL
-    return request
+    return group
 
 
 def _fill_record(record: LogRecord, event: LogEvent) -> None:

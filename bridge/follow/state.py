@@ -57,6 +57,7 @@ class FollowedRun(BaseModel):
 
     id: str
     agent_id: str | None = None
+    agent_name: str | None = None  # as it first was known: all of a run is told under one name
     created_ns: int
     phase: Phase = Phase.OPEN
     status: str | None = None

@@ -2,7 +2,8 @@
 
 Its runs, its batch in flight and its cursors are its own, so that neither knows the other's. Dead letters go to the
 service's stream, where a person looks for them; totals go there too, or nowhere. Whether a batch counts is fixed
-when it is put aside: what a crash interrupts is committed as it was begun, whatever the next command says.
+when it is put aside: what a crash interrupts is committed as it was begun, whatever the next command says. Failures
+are not kept: what is over for days must wake nobody.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bridge.ledger import covered, letters, series
 from bridge.ledger import runs as known_runs
 from bridge.ledger.backup import back_up
 from bridge.ledger.covered import Range
-from bridge.ledger.ledger import Batch, DeadLetter, Plan
+from bridge.ledger.ledger import SERIES_AT_MOST, Batch, DeadLetter, Plan
 from bridge.ledger.lock import Role
 from bridge.ledger.open import open_file
 from bridge.ledger.sqlite import SqliteLedger
@@ -40,7 +41,7 @@ class BackfillLedger(SqliteLedger):
     @property
     def live(self) -> SqliteLedger:
         """The service's stream; closed together with this one."""
-        return SqliteLedger(self._file, self._live)
+        return SqliteLedger(self._file, self._live, _max_series=self._max_series)
 
     @property
     def letters_kept(self) -> int:
@@ -78,11 +79,12 @@ class BackfillLedger(SqliteLedger):
         await SqliteLedger.commit(self, replace(batch, plan=whole))
 
     def _counted(self, plan: Plan) -> Plan:
-        return plan if self._with_metrics else plan.model_copy(update={"totals": ()})
+        unwanted = {"failures": ()} if self._with_metrics else {"failures": (), "totals": ()}
+        return plan.model_copy(update=unwanted)
 
     def _make_true(self, connection: Connection, plan: Plan) -> None:
         known_runs.store(connection, self._stream, plan.runs)
-        series.add(connection, self._live, plan)
+        series.add(connection, self._live, plan, most=self._max_series)
         self._keep(connection, plan.dead_letters)
         covered.forget(connection, self._stream)
 
@@ -93,7 +95,13 @@ class BackfillLedger(SqliteLedger):
 
 
 async def open_backfill_ledger(
-    location: str, *, source: str, destination: str, now: float, with_metrics: bool
+    location: str,
+    *,
+    source: str,
+    destination: str,
+    now: float,
+    with_metrics: bool,
+    max_series: int = SERIES_AT_MOST,
 ) -> BackfillLedger:
     """The ledger of the backfills of one stream, beside a service or alone.
 
@@ -103,6 +111,7 @@ async def open_backfill_ledger(
         destination: names where its telemetry goes.
         now: seconds since the epoch; a live stream that is not known yet counts from here.
         with_metrics: whether batches put aside from now on add to the totals of the live stream.
+        max_series: sets of attributes that an instrument may have.
 
     Raises:
         SettingsError, LedgerError: as `open_ledger`; also where another backfill is running.
@@ -114,7 +123,13 @@ async def open_backfill_ledger(
     except BaseException:
         file.close()
         raise
-    return BackfillLedger(file, own._stream, live._stream, with_metrics)  # noqa: SLF001 - its own kind
+    return BackfillLedger(
+        file,
+        own._stream,  # noqa: SLF001 - its own kind
+        live._stream,  # noqa: SLF001 - the same
+        with_metrics,
+        _max_series=max_series,
+    )
 
 
 def copied(ledger: Path, folder: Path) -> Path:

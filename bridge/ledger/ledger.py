@@ -12,15 +12,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from bridge.follow.state import FollowedRun
-from bridge.map.telemetry import AttributeValue
+from bridge.map.failures import Failure
+from bridge.map.telemetry import AttributeValue, Measurement
 from bridge.map.totals import SeriesKey, Total
 
-__all__ = ["Batch", "DeadLetter", "KeptLetter", "Ledger", "OpenRuns", "Plan", "SeriesKey", "Total"]
+__all__ = [
+    "OVERFLOW",
+    "SERIES_AT_MOST",
+    "Batch",
+    "DeadLetter",
+    "Export",
+    "KeptExport",
+    "KeptLetter",
+    "Ledger",
+    "OpenRuns",
+    "Plan",
+    "SeriesKey",
+    "Told",
+    "Total",
+]
+
+OVERFLOW: Final = (("otel.metric.overflow", True),)  # OpenTelemetry's set of attributes for what has no room
+SERIES_AT_MOST: Final = 2000  # sets of attributes that an instrument may have, as in OpenTelemetry's SDKs
 
 
 class DeadLetter(BaseModel):
@@ -68,6 +86,7 @@ class Plan(BaseModel):
         dead_letters: records that could not be read, met on the way.
         steps_watermark: how far the global step list has been read, seconds since the epoch; None: unchanged.
         loose_steps: ids of delivered steps without a run, added to those known → when (seconds).
+        failures: what went wrong, in the order in which it was seen; the newest are kept.
         loose_steps_since: forget the loose steps from before this time (seconds); None: forget none.
     """
 
@@ -79,6 +98,7 @@ class Plan(BaseModel):
     steps_watermark: float | None = None
     loose_steps: Mapping[str, float] = {}
     loose_steps_since: float | None = None
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +110,53 @@ class Batch:
         spans: how many spans they hold together.
         plan: what `commit` makes true.
         logs: serialised ExportLogsServiceRequests, sent after the spans that they are about; may be empty.
+        examples: the measurements that name their span, for exemplars; not kept: a crash loses them and nothing else.
     """
 
     payloads: tuple[bytes, ...]
     spans: int
     plan: Plan
     logs: tuple[bytes, ...] = ()
+    examples: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a backend has been told by exports of differences.
+
+    Attributes:
+        until_ns: the end of the last export; before the first, when the totals began to count.
+        series: of each series what those exports add up to, and until when (ns since the epoch) it was told of.
+    """
+
+    until_ns: int
+    series: Mapping[SeriesKey, tuple[Total, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Differences on their way.
+
+    Attributes:
+        payload: a serialised ExportMetricsServiceRequest.
+        told: what the backend has been told of each series in it, once it took it.
+    """
+
+    payload: bytes
+    told: Mapping[SeriesKey, Total]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptExport:
+    """An export that was put aside and is not settled yet.
+
+    Attributes:
+        id: its number.
+        payload: the bytes, as they were put aside.
+    """
+
+    id: int
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +270,30 @@ class Ledger(Protocol):
 
     async def awaiting_approval(self) -> Collection[str]:
         """Ids of the runs that the gauge counts as awaiting an approval."""
+        ...
+
+    async def failures(self) -> Sequence[Failure]:
+        """What went wrong lately, the newest first; no more are kept than a person or an alert asks for."""
+        ...
+
+    async def told(self) -> Told:
+        """What the backend has been told by exports of differences."""
+        ...
+
+    async def put_exports_aside(self, exports: Sequence[Export], *, until_ns: int) -> None:
+        """Put the differences of one moment aside, byte for byte, before they are sent; they go on from `told`.
+
+        Raises:
+            LedgerError: also where those of another moment are not all settled.
+        """
+        ...
+
+    async def exports_aside(self) -> Sequence[KeptExport]:
+        """What was put aside and not settled, the oldest first: what is to be sent before anything new."""
+        ...
+
+    async def settle_export(self, number: int, *, taken: bool) -> None:
+        """The backend took it; or it never will, and its values go on to wait for the next export."""
         ...
 
     async def dead_letter_count(self) -> int:

@@ -12,14 +12,16 @@ from typing import Final
 
 from bridge.errors import SettingsError
 from bridge.ledger.file import LedgerFile
-from bridge.ledger.ledger import Ledger
+from bridge.ledger.ledger import SERIES_AT_MOST, Ledger
 from bridge.ledger.lock import Role
 from bridge.ledger.sqlite import SqliteLedger
 
 _SQLITE: Final = "sqlite:///"
 
 
-async def open_ledger(location: str, *, source: str, destination: str, now: float) -> Ledger:
+async def open_ledger(
+    location: str, *, source: str, destination: str, now: float, max_series: int = SERIES_AT_MOST
+) -> Ledger:
     """The ledger of one stream.
 
     Args:
@@ -27,16 +29,21 @@ async def open_ledger(location: str, *, source: str, destination: str, now: floa
         source: names the Letta server (and project).
         destination: names where its telemetry goes.
         now: seconds since the epoch; a new stream's totals count from here.
+        max_series: sets of attributes that an instrument may have; what comes past them shares one.
     """
-    return _stream(open_file(location, Role.SERVICE), source=source, destination=destination, now=now)
+    file = open_file(location, Role.SERVICE)
+    return _stream(file, source=source, destination=destination, now=now, max_series=max_series)
 
 
-async def open_beside(location: str, *, source: str, destination: str, now: float) -> Ledger:
+async def open_beside(
+    location: str, *, source: str, destination: str, now: float, max_series: int = SERIES_AT_MOST
+) -> Ledger:
     """The same, for a person's command beside a running service; the file must be there, of the current version.
 
     What it may do there: read, and `settle_dead_letter`.
     """
-    return _stream(open_file(location, Role.BESIDE), source=source, destination=destination, now=now)
+    file = open_file(location, Role.BESIDE)
+    return _stream(file, source=source, destination=destination, now=now, max_series=max_series)
 
 
 def open_file(location: str, role: Role) -> LedgerFile:
@@ -44,9 +51,9 @@ def open_file(location: str, role: Role) -> LedgerFile:
     return LedgerFile(_path(location), role=role)
 
 
-def _stream(file: LedgerFile, *, source: str, destination: str, now: float) -> Ledger:
+def _stream(file: LedgerFile, *, source: str, destination: str, now: float, max_series: int) -> Ledger:
     try:
-        return SqliteLedger.of(file, source=source, destination=destination, now=now)
+        return SqliteLedger.of(file, source=source, destination=destination, now=now, max_series=max_series)
     except BaseException:
         file.close()
         raise

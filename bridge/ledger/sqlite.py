@@ -11,15 +11,31 @@ a kill at any moment, or a power cut, leaves behind (WAL, synchronous FULL).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sqlite3 import Connection
 from typing import Any, Final
 
+from bridge.errors import LedgerError
 from bridge.follow.state import FollowedRun
+from bridge.ledger import failures as seen_failures
 from bridge.ledger import letters, series
 from bridge.ledger import runs as known_runs
+from bridge.ledger import told as told_series
 from bridge.ledger.file import LedgerFile
-from bridge.ledger.ledger import Batch, DeadLetter, KeptLetter, OpenRuns, Plan, SeriesKey, Total
+from bridge.ledger.ledger import (
+    SERIES_AT_MOST,
+    Batch,
+    DeadLetter,
+    Export,
+    KeptExport,
+    KeptLetter,
+    OpenRuns,
+    Plan,
+    SeriesKey,
+    Told,
+    Total,
+)
+from bridge.map.failures import Failure
 
 _PUT_ASIDE: Final = "INSERT INTO in_flight_payload (stream, position, signal, payload) VALUES (?, ?, ?, ?)"
 _ASIDE: Final = "SELECT signal, payload FROM in_flight_payload WHERE stream = ? ORDER BY position"
@@ -31,21 +47,25 @@ class SqliteLedger:
 
     _file: LedgerFile
     _stream: int
+    _max_series: int = field(default=SERIES_AT_MOST, kw_only=True)
 
     @classmethod
-    def of(cls, file: LedgerFile, *, source: str, destination: str, now: float) -> SqliteLedger:
+    def of(
+        cls, file: LedgerFile, *, source: str, destination: str, now: float, max_series: int = SERIES_AT_MOST
+    ) -> SqliteLedger:
         """The ledger of one stream, which begins `now` (seconds since the epoch) unless the file knows it already."""
         query = "SELECT id FROM stream WHERE source = ? AND destination = ?"
         with file.reading() as connection:
             known = connection.execute(query, (source, destination)).fetchone()
         if known:
-            return cls(file, known[0])
+            return cls(file, known[0], _max_series=max_series)
         with file.writing() as connection:
             connection.execute(
                 "INSERT INTO stream (source, destination, start_ns) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (source, destination, int(now * 1e9)),
             )
-            return cls(file, connection.execute(query, (source, destination)).fetchone()[0])
+            number = connection.execute(query, (source, destination)).fetchone()[0]
+            return cls(file, number, _max_series=max_series)
 
     async def start_ns(self) -> int:
         """See the protocol."""
@@ -171,6 +191,33 @@ class SqliteLedger:
         with self._file.reading() as connection:
             return known_runs.awaiting_approval(connection, self._stream)
 
+    async def failures(self) -> Sequence[Failure]:
+        """See the protocol."""
+        with self._file.reading() as connection:
+            return seen_failures.newest(connection, self._stream)
+
+    async def told(self) -> Told:
+        """See the protocol."""
+        with self._file.reading() as connection:
+            return told_series.told(connection, self._stream)
+
+    async def put_exports_aside(self, exports: Sequence[Export], *, until_ns: int) -> None:
+        """See the protocol."""
+        with self._file.writing() as connection:
+            if told_series.aside(connection, self._stream):
+                raise LedgerError(f"ledger {self._file.path}: an export of metrics is on its way already")
+            told_series.put_aside(connection, self._stream, exports, until_ns=until_ns)
+
+    async def exports_aside(self) -> Sequence[KeptExport]:
+        """See the protocol."""
+        with self._file.reading() as connection:
+            return told_series.aside(connection, self._stream)
+
+    async def settle_export(self, number: int, *, taken: bool) -> None:
+        """See the protocol."""
+        with self._file.writing() as connection:
+            told_series.settle(connection, number, taken=taken)
+
     async def dead_letter_count(self) -> int:
         """See the protocol."""
         with self._file.reading() as connection:
@@ -212,7 +259,8 @@ class SqliteLedger:
 
     def _make_true(self, connection: Connection, plan: Plan) -> None:
         known_runs.store(connection, self._stream, plan.runs)
-        series.add(connection, self._stream, plan)
+        series.add(connection, self._stream, plan, most=self._max_series)
+        seen_failures.keep(connection, self._stream, plan.failures)
         letters.keep(connection, self._stream, plan.dead_letters)
         self._advance_steps(connection, plan)
 

@@ -24,6 +24,10 @@ _IN_FLIGHT: Final = """
         WHERE aside.stream = in_flight.stream)
     FROM in_flight WHERE stream = ?
 """
+_EXPORTS: Final = """
+    SELECT count(*), coalesce(sum(length(payload)), 0) FROM export WHERE stream = ? HAVING count(*) > 0
+"""
+_FAILURES: Final = "SELECT count(*) FROM failure WHERE stream = ?"
 _SERIES: Final = "SELECT count(*) FROM series WHERE stream = ?"
 
 
@@ -43,7 +47,9 @@ class StreamSurvey:
         oldest_open: id of the run that has been open for longest; None where none is.
         watched: closed runs that are looked at for late changes.
         in_flight: (spans, bytes) of the batch that is put aside; None where there is none.
+        exports: (requests, bytes) of differences of metrics that are put aside; None where there are none.
         series: how many metric totals there are.
+        failures: how many of the latest failures are kept.
         dead_letters: how many are kept.
     """
 
@@ -58,7 +64,9 @@ class StreamSurvey:
     oldest_open: str | None
     watched: int
     in_flight: tuple[int, int] | None
+    exports: tuple[int, int] | None
     series: int
+    failures: int
     dead_letters: int
 
 
@@ -91,6 +99,8 @@ def _of(connection: Connection, row: tuple[Any, ...], now: float) -> StreamSurve
         oldest_open=one(_OLDEST),
         watched=one(_WATCHED, now),
         in_flight=connection.execute(_IN_FLIGHT, (number,)).fetchone(),
+        exports=connection.execute(_EXPORTS, (number,)).fetchone(),
         series=one(_SERIES),
+        failures=one(_FAILURES),
         dead_letters=letters.count(connection, number),
     )

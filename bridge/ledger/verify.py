@@ -16,6 +16,7 @@ from bridge.ledger import runs
 from bridge.ledger.file import LedgerFile
 from bridge.ledger.ledger import Plan
 from bridge.ledger.series import total_of
+from bridge.map.failures import Failure
 
 _RUN_COLUMNS: Final = [
     "id",
@@ -41,7 +42,7 @@ def problems(file: LedgerFile) -> Iterator[str]:
         LedgerError: the file cannot be read at all.
     """
     with file.snapshot() as connection:
-        for check in (_pages, _orphans, _runs, _series, _in_flight, _letters):
+        for check in (_pages, _orphans, _runs, _series, _told, _exports, _in_flight, _letters, _failures):
             try:
                 yield from check(connection)
             except DatabaseError as error:
@@ -81,9 +82,26 @@ def _runs(connection: Connection) -> Iterator[str]:
 
 
 def _series(connection: Connection) -> Iterator[str]:
-    rows = connection.execute("SELECT stream, instrument, attributes, sum, count, buckets FROM series")
-    for stream, instrument, attributes, *values in rows:
-        name = f"series {instrument} {attributes} of stream {stream}"
+    return _totals(connection, "series", "series")
+
+
+def _told(connection: Connection) -> Iterator[str]:
+    return _totals(connection, "told", "what was told of")
+
+
+def _exports(connection: Connection) -> Iterator[str]:
+    yield from _totals(connection, "export_series", "what an export tells of")
+    strays = connection.execute(
+        "SELECT stream, count(*) FROM export_series WHERE export NOT IN (SELECT id FROM export) GROUP BY 1"
+    )
+    for stream, count in strays:
+        yield f"metrics in flight of stream {stream}: {count} series belong to no export"
+
+
+def _totals(connection: Connection, table: str, what: str) -> Iterator[str]:
+    query = f"SELECT stream, instrument, attributes, sum, count, buckets FROM {table}"  # noqa: S608 - a table's name
+    for stream, instrument, attributes, *values in connection.execute(query):
+        name = f"{what} {instrument} {attributes} of stream {stream}"
         if wrong := _decoded(lambda text: dict(json.loads(text)), attributes)[1]:
             yield f"{name}: its attributes cannot be read: {wrong}"
         total, wrong = _decoded(lambda columns: total_of(*columns), values)
@@ -111,6 +129,12 @@ def _letters(connection: Connection) -> Iterator[str]:
             yield f"dead letter {number}: its payload is {kind} instead of bytes"
         if kept_at is None:
             yield f"dead letter {number}: when it was kept cannot be read"
+
+
+def _failures(connection: Connection) -> Iterator[str]:
+    for number, failure in connection.execute("SELECT id, failure FROM failure"):
+        if wrong := _decoded(Failure.model_validate_json, failure)[1]:
+            yield f"failure {number}: it cannot be read: {wrong}"
 
 
 def _decoded(decode: Callable[[Any], Any], text: Any) -> tuple[Any, str]:

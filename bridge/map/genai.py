@@ -38,6 +38,8 @@ EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
+# Deprecated in v1.41 for service.peer.name; Tempo's and the collector's service graphs go by this one.
+PEER_SERVICE: Final = "peer.service"
 
 INVOKE_AGENT: Final = "invoke_agent"
 CHAT: Final = "chat"

@@ -1,7 +1,7 @@
 """What changed after its span was sent: log events in that span's context, and counters. Pure.
 
 Letta keeps no time of a change, so an event has none but the look's. It says what was told before and what is now; a
-change for the worse is a warning. Tokens that come late are counted when they come.
+change for the worse is a warning, and a failure like any other. Tokens that come late are counted when they come.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Final
 
 from bridge.follow.ended import ABANDONED, CANCELLED, FAILED
 from bridge.follow.late import Late, RunChange, StepChange
-from bridge.follow.reading import Outcome
+from bridge.follow.reading import Closing, Outcome
 from bridge.follow.state import FollowedRun
-from bridge.map import feedback, genai, ids, letta, measurements, timing, values
-from bridge.map.mapper import MapOptions
+from bridge.map import feedback, genai, ids, letta, measurements, timing, values, wrong
+from bridge.map.mapper import MapOptions, agent_of
 from bridge.map.run import run_span_id
-from bridge.map.status import exception_event, step_status
+from bridge.map.status import exception_event, run_status, step_status
 from bridge.map.step import Place, step_place
 from bridge.map.telemetry import LogEvent, Measurement, Severity, Telemetry
 from bridge.map.usage import usage_of
@@ -41,13 +41,31 @@ def map_late(late: Late, row: Run, *, at: float, options: MapOptions) -> Telemet
     place, observed_ns = _place(late.run, row), timing.clock_ns(at)
     events: list[LogEvent] = []
     measured: list[Measurement] = []
+    asked_ns = late.run.fence_ns or timing.to_ns(row.created_at)
     if late.of_run:
         events.append(_run_event(late.of_run, place, observed_ns, options))
-        measured.append(measurements.of_change(_RUN_STATUS))
+        measured.append(measurements.of_change(_RUN_STATUS, agent_of(place, options)))
     for change in late.of_steps:
         events += _step_events(change, step_place(change.step, place), observed_ns, options)
-        measured += _measured(change)
-    return Telemetry(measurements=tuple(measured), events=tuple(events))
+        measured += _measured(change, agent_of(place, options, change.step.agent_id), options, asked_ns)
+    failures = tuple(wrong.failure(went, observed_ns) for went in _went_wrong(late, row, place, options))
+    return Telemetry(measurements=tuple(measured), events=tuple(events), failures=failures)
+
+
+def _went_wrong(late: Late, row: Run, place: Place, options: MapOptions) -> Iterator[wrong.Wrong]:
+    """What is told as wrong now, and was not told as that before."""
+    for change in late.of_steps:
+        step, outcome = change.step, Outcome(change.after.outcome)
+        if outcome in wrong.OUTCOMES and outcome != change.before.outcome:
+            status = step_status(step, outcome, cancelled_is_error=options.cancelled_is_error)
+            yield wrong.of_step(step, outcome, status, step_place(step, place))
+    told = late.of_run
+    if told is None or told.status == told.previous_status or wrong.any_step(late.run.noted.values()):
+        return
+    if told.status in wrong.OUTCOMES:
+        closing = Closing.STALE if told.status == ABANDONED else Closing.OVER
+        status = run_status(row, closing, late.run.sums, cancelled_is_error=options.cancelled_is_error)
+        yield wrong.of_run(row, told.status, status, place)
 
 
 def _place(run: FollowedRun, row: Run) -> Place:
@@ -57,6 +75,7 @@ def _place(run: FollowedRun, row: Run) -> Place:
         parent_id=run_span_id(trace_id, run.id),
         run_id=run.id,
         agent_id=row.agent_id or run.agent_id,
+        agent_name=run.agent_name,
         conversation_id=row.conversation_id,
     )
 
@@ -67,6 +86,7 @@ def _run_event(change: RunChange, place: Place, observed_ns: int, options: MapOp
     attributes: values.Raws = {
         letta.RUN_ID: place.run_id,
         genai.AGENT_ID: place.agent_id,
+        genai.AGENT_NAME: place.agent_name,
         genai.CONVERSATION_ID: place.conversation_id,
         letta.RUN_PREVIOUS_STATUS: before,
         letta.RUN_STATUS: now,
@@ -153,18 +173,22 @@ def _token_attributes(change: StepChange) -> values.Raws:
     }
 
 
-def _measured(change: StepChange) -> Iterator[Measurement]:
+def _measured(
+    change: StepChange, agent: measurements.Agent, options: MapOptions, asked_ns: int
+) -> Iterator[Measurement]:
+    """Late tokens are priced as of the end of the run's last step, which is all that is known of their time."""
     if change.of_status:
-        yield measurements.of_change(_STEP_STATUS)
+        yield measurements.of_change(_STEP_STATUS, agent)
     if change.of_tokens:
-        yield measurements.of_change(_TOKENS)
-        yield from measurements.of_usage(change.step, usage_of(change.step))
+        yield measurements.of_change(_TOKENS, agent)
+        priced_at_ns = asked_ns if options.cost else None
+        yield from measurements.of_usage(change.step, usage_of(change.step), agent, priced_at_ns=priced_at_ns)
     if change.of_tags:
-        yield measurements.of_change(_TAGS)
+        yield measurements.of_change(_TAGS, agent)
     if change.of_feedback:
-        yield measurements.of_change(_FEEDBACK)
+        yield measurements.of_change(_FEEDBACK, agent)
         if change.after.feedback:
-            yield measurements.of_feedback(change.after.feedback)
+            yield measurements.of_feedback(change.after.feedback, agent)
 
 
 def _severity(before: str | None, now: str | None, options: MapOptions) -> Severity:

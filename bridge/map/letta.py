@@ -40,6 +40,7 @@ STEP_PREVIOUS_ERROR_TYPE: Final = "letta.step.previous_error_type"
 STEP_PREVIOUS_TAGS: Final = "letta.step.previous_tags"
 STEP_ORIGIN: Final = "letta.step.origin"
 TRACE_ID: Final = "letta.trace_id"  # only where it cannot be the trace's id
+TRACE_URL: Final = "letta.trace.url"  # in the user's own viewer
 PROJECT_ID: Final = "letta.project.id"
 TRANSACTION_ID: Final = "letta.transaction.id"
 REQUEST_ID: Final = "letta.request.id"
@@ -57,6 +58,8 @@ FEEDBACK_PREVIOUS_VALUE: Final = "letta.feedback.previous_value"
 CHANGE: Final = "letta.change"
 RUN_CHANGED: Final = "letta.run.changed"
 STEP_CHANGED: Final = "letta.step.changed"
+STEP_EVENT: Final = "letta.step."  # followed by failed, cancelled or abandoned
+RUN_EVENT: Final = "letta.run."  # the same
 
 TOOL_STATUS: Final = "letta.tool.status"
 TOKEN_TYPE: Final = "letta.token.type"  # noqa: S105 - a count of words, not a secret

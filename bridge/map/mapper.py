@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
 from bridge.follow.state import FollowedRun, Sums
-from bridge.map import feedback, ids, measurements, timing
+from bridge.map import feedback, ids, measurements, timing, wrong
+from bridge.map.failures import Failure
+from bridge.map.options import MapOptions
 from bridge.map.run import add_step, run_span, run_span_id
 from bridge.map.status import run_status, step_status
 from bridge.map.step import Place, step_place, step_spans
@@ -21,23 +24,12 @@ from bridge.map.tools import Conversation, ToolRun, link_to_step, tool_span
 from bridge.map.usage import usage_of
 from bridge.source.models import Message, StepMetrics
 
-
-@dataclass(frozen=True, slots=True)
-class MapOptions:
-    """What the user can choose.
-
-    Attributes:
-        cancelled_is_error: whether a cancelled step or run is an error.
-        run_metadata: the keys of a run's metadata that may leave.
-    """
-
-    cancelled_is_error: bool = True
-    run_metadata: frozenset[str] = frozenset({"run_type"})
+__all__ = ["MapOptions", "Mapped", "map_loose_step", "map_run", "map_steps"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What a visit's steps became, and the run with its fence, trace, sums and sent tools brought up to date."""
+    """What a visit's steps became, and the run with what it is to remember of them."""
 
     telemetry: Telemetry
     run: FollowedRun
@@ -51,7 +43,8 @@ def map_steps(decision: Decision, reading: Reading, options: MapOptions) -> Mapp
         reading: what the visit read.
         options: the user's choices.
     """
-    run, out = decision.run, _Harvest(options, timing.clock_ns(reading.at), decision.run.sums)
+    run = _named(decision.run, reading)
+    out = _Harvest(options, timing.clock_ns(reading.at), run.sums)
     talk = Conversation(reading.messages)
     trace_id = run.trace_id or ids.run_trace_id(run.id, _first_trace_id(decision, reading))
     place = _run_place(run, reading, bytes.fromhex(trace_id))
@@ -81,9 +74,17 @@ def map_run(run: FollowedRun, reading: Reading, closing: Closing, options: MapOp
         closing: why the span is due.
         options: the user's choices.
     """
+    run = _named(run, reading)
     status = run_status(reading.run, closing, run.sums, cancelled_is_error=options.cancelled_is_error)
     span = run_span(run, reading, closing, status, options.run_metadata)
-    return Telemetry((span,), tuple(measurements.of_run(reading, closing, run.sums)))
+    place = _run_place(run, reading, span.trace_id)
+    measured = tuple(measurements.of_run(reading, closing, run.sums, span, agent_of(place, options)))
+    state = run_state(reading.run, closing, run.sums)
+    if state not in wrong.OUTCOMES or wrong.any_step(run.noted.values()):
+        return Telemetry((span,), measured)
+    went, seen_ns = wrong.of_run(reading.run, state, status, place), timing.clock_ns(reading.at)
+    event = wrong.event(went, ended_ns=span.end_ns, observed_ns=seen_ns, options=options)
+    return Telemetry((span,), measured, (event,), (wrong.failure(went, seen_ns),))
 
 
 def map_loose_step(
@@ -123,9 +124,10 @@ class _Harvest:
     spans: list[Span] = field(default_factory=list)
     measured: list[Measurement] = field(default_factory=list)
     events: list[LogEvent] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def telemetry(self) -> Telemetry:
-        return Telemetry(tuple(self.spans), tuple(self.measured), tuple(self.events))
+        return Telemetry(tuple(self.spans), tuple(self.measured), tuple(self.events), tuple(self.failures))
 
     def add_step(
         self,
@@ -135,19 +137,33 @@ class _Harvest:
         times: StepTimes,
         place: Place,
     ) -> None:
-        step, usage = settled.step, usage_of(settled.step)
-        status = step_status(step, settled.outcome, cancelled_is_error=self.options.cancelled_is_error)
+        step, usage, options = settled.step, usage_of(settled.step), self.options
+        status = step_status(step, settled.outcome, cancelled_is_error=options.cancelled_is_error)
         place = step_place(step, place)
         own, chat = step_spans(settled, usage, times, status, place)
         self.spans += (own, chat)
+        agent = agent_of(place, options, step.agent_id)
+        self.measured += measurements.of_step(
+            settled,
+            usage,
+            metrics,
+            error_type=status.error_type,
+            spans=(own, chat),
+            agent=agent,
+            priced=options.cost,
+        )
         if tools:
             below = replace(place, parent_id=own.span_id, links=())
-            self.spans += [tool_span(tool, times.tool, below, step) for tool in tools]
-        self.measured += measurements.of_step(settled, usage, metrics, status.error_type)
-        self.measured += measurements.of_tools(tools, metrics)
+            ran = [tool_span(tool, times.tool, below, settled) for tool in tools]
+            self.spans += ran
+            self.measured += measurements.of_tools(tools, metrics, ran, agent)
         if step.feedback:
             self.events.append(feedback.event(step, place, self.observed_ns))
-            self.measured.append(measurements.of_feedback(step.feedback))
+            self.measured.append(measurements.of_feedback(step.feedback, agent))
+        if settled.outcome in wrong.OUTCOMES:
+            went = wrong.of_step(step, settled.outcome, status, place)
+            self.events.append(wrong.event(went, ended_ns=own.end_ns, observed_ns=self.observed_ns, options=options))
+            self.failures.append(wrong.failure(went, self.observed_ns))
         failed = settled.outcome is Outcome.FAILED
         self.sums = add_step(self.sums, usage, failed=failed, error_type=status.error_type)
 
@@ -159,8 +175,21 @@ class _Harvest:
             place = replace(place, trace_id=trace_id, parent_id=link.span_id)
         else:
             place = replace(place, links=(link,))
-        self.spans.append(tool_span(tool, times, place))
-        self.measured += measurements.of_tools((tool,), None)
+        span = tool_span(tool, times, place)
+        self.spans.append(span)
+        self.measured += measurements.of_tools((tool,), None, (span,), agent_of(place, self.options))
+
+
+def agent_of(place: Place, options: MapOptions, agent_id: str | None = None) -> measurements.Agent:
+    """The agent for measurements; None where the user does not want it there."""
+    return (agent_id or place.agent_id, place.agent_name) if options.metrics_of_agents else None
+
+
+def _named(run: FollowedRun, reading: Reading) -> FollowedRun:
+    """The run with its agent's name, once that is known: a name that changes later would split the run in two."""
+    if run.agent_name or not reading.agent_name:
+        return run
+    return run.model_copy(update={"agent_name": reading.agent_name})
 
 
 def _run_place(run: FollowedRun, reading: Reading, trace_id: bytes) -> Place:
@@ -169,7 +198,7 @@ def _run_place(run: FollowedRun, reading: Reading, trace_id: bytes) -> Place:
         parent_id=run_span_id(trace_id, run.id),
         run_id=run.id,
         agent_id=reading.run.agent_id or run.agent_id,
-        agent_name=reading.agent_name,
+        agent_name=run.agent_name,
         conversation_id=reading.run.conversation_id,
     )
 

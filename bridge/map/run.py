@@ -42,7 +42,7 @@ def run_span(
     own: values.Raws = {
         genai.OPERATION_NAME: genai.INVOKE_AGENT,
         genai.AGENT_ID: agent_id,
-        genai.AGENT_NAME: reading.agent_name,
+        genai.AGENT_NAME: run.agent_name,
         genai.CONVERSATION_ID: row.conversation_id,
         genai.ERROR_TYPE: status.error_type,
         letta.RUN_ID: run.id,
@@ -54,12 +54,12 @@ def run_span(
         letta.RUN_TTFT_NS: row.ttft_ns,
         letta.TIMING: timing.value,
     }
-    agent = reading.agent_name or agent_id
+    agent = run.agent_name or agent_id
     return Span(
         trace_id=trace_id,
         span_id=run_span_id(trace_id, run.id),
         parent_id=b"",
-        name=values.text(f"{genai.INVOKE_AGENT} {agent}") if agent else genai.INVOKE_AGENT,
+        name=f"{genai.INVOKE_AGENT} {values.name(agent)}" if agent else genai.INVOKE_AGENT,
         kind=SpanKind.INTERNAL,
         start_ns=start,
         end_ns=max(start, end),

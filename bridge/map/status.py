@@ -45,7 +45,7 @@ def step_status(step: Step, outcome: Outcome, *, cancelled_is_error: bool) -> Sp
             return FINE
         case Outcome.FAILED:
             error_type = step.error_type or step.stop_reason or genai.ERROR_OTHER
-            return _error(_text(step.error_data, "message") or error_type, error_type)
+            return _error(step_message(step) or error_type, error_type)
         case Outcome.CANCELLED:
             return _CANCELLED if cancelled_is_error else FINE
         case Outcome.ABANDONED:
@@ -71,11 +71,21 @@ def run_status(run: Run, closing: Closing, sums: Sums, *, cancelled_is_error: bo
     return _error(_metadata_error_message(error) or error_type, error_type)
 
 
+def step_message(step: Step) -> str | None:
+    """What Letta keeps of the error; None where it says nothing."""
+    return _text(step.error_data, "message")
+
+
+def run_message(run: Run) -> str | None:
+    """The same of a run."""
+    return _metadata_error_message((run.metadata or {}).get("error"))
+
+
 def exception_event(step: Step, at_ns: int) -> tuple[Event, ...]:
     """The error as Letta kept it, at the moment given; no event where there is none."""
     error_type, message, traceback = (
         step.error_type,
-        _text(step.error_data, "message"),
+        step_message(step),
         _text(step.error_data, "traceback"),
     )
     if not (error_type or message or traceback):

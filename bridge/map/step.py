@@ -73,6 +73,7 @@ def step_spans(
     common: values.Raws = {
         **place.common(step_id=step.id, agent_id=step.agent_id, raw_trace_id=step.trace_id),
         letta.MODEL_HANDLE: step.model_handle,
+        letta.STEP_STATUS: settled.outcome.value,
         genai.ERROR_TYPE: status.error_type,
     }
     own = Span(
@@ -93,7 +94,7 @@ def step_spans(
         trace_id=place.trace_id,
         span_id=ids.span_id(place.trace_id, ids.CHAT, step.id),
         parent_id=own.span_id,
-        name=values.text(f"{genai.CHAT} {step.model}") if step.model else genai.CHAT,
+        name=f"{genai.CHAT} {values.name(step.model)}" if step.model else genai.CHAT,
         kind=SpanKind.CLIENT,
         start_ns=times.chat.start_ns,
         end_ns=times.chat.end_ns,
@@ -113,7 +114,6 @@ def suspect(settled: SettledStep, usage: Usage) -> str | None:
 def _step_attributes(settled: SettledStep, usage: Usage, timing: Timing) -> values.Raws:
     step = settled.step
     return {
-        letta.STEP_STATUS: settled.outcome.value,
         letta.STEP_RAW_STATUS: step.status if step.status != settled.outcome.value else None,
         letta.STEP_STOP_REASON: step.stop_reason,
         letta.STEP_SUSPECT: suspect(settled, usage),
@@ -130,9 +130,11 @@ def _step_attributes(settled: SettledStep, usage: Usage, timing: Timing) -> valu
 
 def _chat_attributes(step: Step, usage: Usage, timing: Timing) -> values.Raws:
     address, port = genai.server(step.model_endpoint)
+    provider = genai.provider_name(step.provider_name)
     return {
         genai.OPERATION_NAME: genai.CHAT,
-        genai.PROVIDER_NAME: genai.provider_name(step.provider_name),
+        genai.PROVIDER_NAME: provider,
+        genai.PEER_SERVICE: provider,
         letta.PROVIDER_NAME: step.provider_name,
         genai.REQUEST_MODEL: step.model,
         genai.FINISH_REASONS: (step.stop_reason,) if step.stop_reason else None,

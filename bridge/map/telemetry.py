@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from bridge.map.failures import Failure
+
 AttributeValue = str | bool | int | float | tuple[str, ...]
 Attributes = Mapping[str, AttributeValue]
 
@@ -65,10 +67,11 @@ class Span:
 
 
 class Severity(IntEnum):
-    """The OTLP numbers of the two severities in use."""
+    """The OTLP numbers of the severities in use."""
 
     INFO = 9
     WARN = 13
+    ERROR = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,22 @@ class LogEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """The span that a measurement was taken of, for OTLP's exemplars; `time_ns` is when it ended."""
+
+    trace_id: bytes
+    span_id: bytes
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One value for one instrument of `bridge.map.instruments`: added to a counter, observed by a histogram."""
 
     instrument: str
     attributes: tuple[tuple[str, AttributeValue], ...]  # sorted by name, so that equal sets are equal
     value: float  # an int where the instrument counts
+    example: Example | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,13 @@ class Telemetry:
     spans: tuple[Span, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     events: tuple[LogEvent, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
     def plus(self, other: Telemetry) -> Telemetry:
         """Both, this one first."""
-        return Telemetry(self.spans + other.spans, self.measurements + other.measurements, self.events + other.events)
+        return Telemetry(
+            self.spans + other.spans,
+            self.measurements + other.measurements,
+            self.events + other.events,
+            self.failures + other.failures,
+        )

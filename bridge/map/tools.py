@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from bridge.follow.reading import SettledStep
 from bridge.map import genai, ids, letta, values
 from bridge.map.status import tool_status
 from bridge.map.step import Place
@@ -128,15 +129,16 @@ class Conversation:
                     yield ToolRun(step_id, source_id, call.tool_call_id, call.name, letta.UNKNOWN)
 
 
-def tool_span(tool: ToolRun, times: Interval, place: Place, step: Step | None = None) -> Span:
+def tool_span(tool: ToolRun, times: Interval, place: Place, settled: SettledStep | None = None) -> Span:
     """One tool's span.
 
     Args:
         tool: what ran.
         times: when.
         place: the trace, the parent, the links.
-        step: the step that asked for it, where it is at hand.
+        settled: the step that asked for it, where it is at hand.
     """
+    step = settled.step if settled else None
     common = place.common(
         step_id=tool.step_id,
         agent_id=step.agent_id if step else None,
@@ -145,10 +147,11 @@ def tool_span(tool: ToolRun, times: Interval, place: Place, step: Step | None = 
     status = tool_status(tool.status)
     own: values.Raws = {
         genai.OPERATION_NAME: genai.EXECUTE_TOOL,
-        genai.TOOL_NAME: tool.name,
+        genai.TOOL_NAME: values.name(tool.name) if tool.name else None,
         genai.TOOL_TYPE: genai.FUNCTION,
         genai.TOOL_CALL_ID: tool.call_id,
         letta.TOOL_STATUS: tool.status,
+        letta.STEP_STATUS: settled.outcome.value if settled else None,
         genai.ERROR_TYPE: status.error_type,
         letta.TIMING: times.timing.value,
     }
@@ -156,7 +159,7 @@ def tool_span(tool: ToolRun, times: Interval, place: Place, step: Step | None = 
         trace_id=place.trace_id,
         span_id=ids.span_id(place.trace_id, ids.TOOL, tool.id),
         parent_id=place.parent_id,
-        name=values.text(f"{genai.EXECUTE_TOOL} {tool.name}") if tool.name else genai.EXECUTE_TOOL,
+        name=f"{genai.EXECUTE_TOOL} {values.name(tool.name)}" if tool.name else genai.EXECUTE_TOOL,
         kind=SpanKind.INTERNAL,
         start_ns=times.start_ns,
         end_ns=times.end_ns,

@@ -7,12 +7,15 @@ said nothing. What is cut ends in a mark that says so. Nothing here raises.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from bridge.map.telemetry import AttributeValue
+from bridge.plain import one_line
 
 _INT64_MAX: Final = 2**63 - 1
 _INT64_MIN: Final = -(2**63)
+_NAME: Final = 128  # no provider takes a longer name for a tool
 _DESCRIPTION: Final = 256
 _MESSAGE: Final = 4_096
 _STACKTRACE: Final = 16_384  # the longest seen of a 0.16.8 server had 6,000
@@ -43,6 +46,21 @@ def text(value: str) -> str:
     except UnicodeEncodeError:
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
+
+
+def name(value: str) -> str:
+    """A model's, an agent's or a tool's name as an operation is called by it: one line of at most 128 characters."""
+    return _short_name(value[: 4 * _NAME])
+
+
+@lru_cache(maxsize=4096)
+def _short_name(value: str) -> str:
+    return one_line(text(value), longest=_NAME)
+
+
+def line(value: str | None) -> str:
+    """One line of at most 256 characters that a terminal can show; empty for None."""
+    return one_line(text(value or ""), longest=_DESCRIPTION)
 
 
 def description(value: str) -> str:

@@ -6,11 +6,11 @@ No message repeats a password: an address that holds one is refused without bein
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from bridge.listen import Address, parse
 from bridge.settings.fields import Kind
 
 _URL = {"type": "string", "format": "uri"}
@@ -46,34 +46,23 @@ def _base_url(value: Any) -> str:
     return parts.geturl().rstrip("/").removesuffix("/v1").rstrip("/")
 
 
+def _trace_url(value: Any) -> str:
+    text = str(value).strip()
+    refuse_credentials(text, "take it out: it would be shown in every link")
+    if "{trace_id}" not in text:
+        raise ValueError(f"{text!r} has no {{trace_id}}, which says where the id of a trace goes")
+    web_address(text.replace("{trace_id}", "0"))
+    return text
+
+
 def _endpoint(value: Any) -> str:
     text = str(value).strip()
     refuse_credentials(text, "take it out and send it as a header")
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
 def _listen(value: Any) -> Address | None:
-    if isinstance(value, Address):
-        return value
-    text = str(value).strip()
-    if text.lower() == "off":
-        return None
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):(\d{1,5})", text)
-    if not match or int(match[3]) > 65535:  # noqa: PLR2004  (the largest port)
-        raise ValueError(f"{text!r} is not an address like 127.0.0.1:9464; write one, or off")
-    return Address(match[1] or match[2], int(match[3]))
+    return value if isinstance(value, Address) else parse(str(value))
 
 
 def _ledger(value: Any) -> Path:
@@ -87,6 +76,7 @@ def _ledger(value: Any) -> Path:
 
 
 BASE_URL = Kind("URL", _base_url, _URL)
+TRACE_URL = Kind("URL with {trace_id}", _trace_url, {"type": "string"})
 ENDPOINT = Kind("URL, or host:port for grpc", _endpoint, {"type": "string"})
 LISTEN = Kind("host:port or off", _listen, {"type": "string"})
 LEDGER = Kind("file", _ledger, {"type": "string"})

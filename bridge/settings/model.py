@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import SecretStr
 
-from bridge.settings.addresses import BASE_URL, ENDPOINT, LEDGER, LISTEN, Address
+from bridge.listen import Address
+from bridge.settings.addresses import BASE_URL, ENDPOINT, LEDGER, LISTEN, TRACE_URL
 from bridge.settings.durations import START_FROM, StartFrom, duration
 from bridge.settings.fields import Section, section, setting
 from bridge.settings.secrecy import HEADERS, SECRET, Headers
@@ -20,7 +21,7 @@ from bridge.settings.values import FILE, HEADER_TEXT, NAMES, PATH, SWITCH, TEXT,
 Protocol = Literal["http/protobuf", "grpc"]
 Compression = Literal["none", "gzip"]
 Exporter = Literal["otlp", "console", "none"]
-Temporality = Literal["cumulative"]
+Temporality = Literal["cumulative", "delta", "lowmemory"]
 Level = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
@@ -122,6 +123,18 @@ class Map(Section):
         "BRIDGE_RUN_METADATA",
         "The keys of a run's metadata that become attributes; separated by commas in the variable.",
     )
+    service_per_agent: Annotated[bool, SWITCH] = setting(
+        "false",
+        "BRIDGE_SERVICE_PER_AGENT",
+        "Send each agent's spans and log events under a service.name of its own: the agent's name, else its id. "
+        "The one of OTEL_SERVICE_NAME becomes their service.namespace.",
+    )
+    trace_url: Annotated[str | None, TRACE_URL] = setting(
+        None,
+        "BRIDGE_TRACE_URL",
+        "Address of a trace in your viewer, with {trace_id} where the id goes: for the links in alerts.",
+        example="http://localhost:16686/trace/{trace_id}",
+    )
 
 
 class OtlpEndpoint(Section):
@@ -217,10 +230,29 @@ class Metrics(Section):
         "Time between two exports of the totals. In the variable a plain number is milliseconds.",
         bare="ms",
     )
-    temporality: Annotated[Temporality, choice(Temporality, planned=("delta", "lowmemory"))] = setting(
+    temporality: Annotated[Temporality, choice(Temporality)] = setting(
         "cumulative",
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-        "Totals since the start; delta and lowmemory are not available yet.",
+        "What the backend gets: totals since the ledger began, or (delta) the differences since the last export, the "
+        "first one since the ledger began. lowmemory is the same as delta here. The page /metrics has totals in any "
+        "case.",
+    )
+
+    agents: Annotated[bool, SWITCH] = setting(
+        "false",
+        "BRIDGE_METRICS_AGENTS",
+        "Put the agent (id and name) on all metrics of steps, tools and runs: series multiply with the agents.",
+    )
+    max_series: Annotated[int, whole(10, 1_000_000)] = setting(
+        "2000",
+        "BRIDGE_METRICS_MAX_SERIES",
+        "Sets of attributes that one metric may have; what comes past them is counted in one set for the rest, "
+        "otel.metric.overflow.",
+    )
+    cost: Annotated[bool, SWITCH] = setting(
+        "true",
+        "BRIDGE_METRICS_COST",
+        "Count what the tokens cost, in US dollars, by the list prices that this version knows.",
     )
 
 

@@ -60,20 +60,14 @@ def _path(value: Any) -> Path:
     return Path(value).expanduser()
 
 
-def choice(options: Any, *, planned: Sequence[str] = ()) -> Kind:
-    """The kind of one of the words of the Literal `options`, in upper or lower case.
-
-    Args:
-        options: a Literal of lower-case words.
-        planned: words of a standard that are refused for now.
-    """
+def choice(options: Any) -> Kind:
+    """The kind of one of the lower-case words of the Literal `options`, which may be given in upper case too."""
     words: tuple[str, ...] = get_args(options)
 
     def parse(value: Any) -> str:
         text = _text(value)
         if text.lower() not in words:
-            missing = "available yet" if text.lower() in planned else "supported"
-            raise ValueError(f"{text!r} is not {missing}; use {one_of(words)}")
+            raise ValueError(f"{text!r} is not supported; use {one_of(words)}")
         return text.lower()
 
     return Kind(one_of(words), parse, {"type": "string", "enum": list(words)})

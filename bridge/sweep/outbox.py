@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bridge.follow.state import FollowedRun
 from bridge.ledger.ledger import Batch, DeadLetter, Plan
+from bridge.map.failures import Failure
 from bridge.map.telemetry import LogEvent, Measurement, Span, Telemetry
 from bridge.map.totals import fold
 from bridge.source.parse import Malformed
@@ -25,6 +26,7 @@ class Outbox:
         self._spans: list[Span] = []
         self._events: list[LogEvent] = []
         self._measurements: list[Measurement] = []
+        self._failures: list[Failure] = []
         self._runs: list[FollowedRun] = []
         self._dead_letters: list[DeadLetter] = []
         self._loose_steps: dict[str, float] = {}
@@ -67,8 +69,10 @@ class Outbox:
             steps_watermark=self._steps_watermark,
             loose_steps=dict(self._loose_steps),
             loose_steps_since=self._loose_steps_since,
+            failures=tuple(self._failures),
         )
         spans, events = self._spans, self._events
+        examples = tuple(measurement for measurement in self._measurements if measurement.example)
         self._clear()
         if plan == Plan() and not spans and not events:
             return None
@@ -77,9 +81,11 @@ class Outbox:
             spans=len(spans),
             plan=plan,
             logs=encode_logs(events) if events else (),
+            examples=examples,
         )
 
     def _add(self, telemetry: Telemetry) -> None:
         self._spans += telemetry.spans
         self._events += telemetry.events
         self._measurements += telemetry.measurements
+        self._failures += telemetry.failures

@@ -20,6 +20,7 @@ from bridge.export.answers import Signal, Sink, Unsupported
 from bridge.export.deliver import SIGNALS, Delivery, deliver
 from bridge.export.encode import encode_spans
 from bridge.follow.reading import Outcome, SettledStep
+from bridge.follow.state import FollowedRun
 from bridge.ledger.ledger import DeadLetter, KeptLetter, Ledger, Plan
 from bridge.map.ids import run_trace_id
 from bridge.map.mapper import MapOptions, map_loose_step
@@ -60,6 +61,7 @@ class Retry:
         resource: Resource,
         options: MapOptions,
         now: float,
+        per_agent: bool = False,
     ) -> None:
         """Take the parts.
 
@@ -70,6 +72,7 @@ class Retry:
             resource: for spans that are made anew.
             options: the same.
             now: seconds since the epoch.
+            per_agent: whether those spans go under their agent's service.
         """
         self._ledger = ledger
         self._sink = sink
@@ -77,6 +80,7 @@ class Retry:
         self._resource = resource
         self._options = options
         self._now = now
+        self._per_agent = per_agent
 
     async def retry(self, kept: KeptLetter) -> Result:
         """Try one letter.
@@ -122,14 +126,17 @@ class Retry:
             return _goes_nowhere(Signal.TRACES)
         run = await self._ledger.run(step.run_id) if step.run_id else None
         outcome = Outcome.FAILED if step.status == "failed" or step.error_type else Outcome.SUCCESS
-        place = _place(step, run.trace_id if run else None)
+        place = _place(step, run)
         mapped = map_loose_step(
             SettledStep(step, outcome), None, (), round(kept.kept_at * _NS), self._options, place=place
         )
-        delivery = await deliver(self._sink, Signal.TRACES, encode_spans(mapped.spans, self._resource))
+        payload = encode_spans(mapped.spans, self._resource, per_agent=self._per_agent)
+        delivery = await deliver(self._sink, Signal.TRACES, payload)
         if not delivery.waiting:
             totals = tuple((*series, total) for series, total in fold(mapped.measurements).items())
-            await self._ledger.settle_dead_letter(kept.id, plan=Plan(totals=totals), rest=delivery.dead_letters)
+            await self._ledger.settle_dead_letter(
+                kept.id, plan=Plan(totals=totals, failures=mapped.failures), rest=delivery.dead_letters
+            )
         return _told(Signal.TRACES, delivery)
 
     async def _run(self, kept: KeptLetter) -> Result:
@@ -156,12 +163,18 @@ def _read(adapter: TypeAdapter[list[Any]], letter: DeadLetter) -> tuple[Any, str
     )
 
 
-def _place(step: Step, run_trace: str | None) -> Place | None:
+def _place(step: Step, run: FollowedRun | None) -> Place | None:
     """Below its run's span, whether the ledger still knows the run or its trace follows from its id."""
     if step.run_id is None:
         return None
-    trace_id = bytes.fromhex(run_trace or run_trace_id(step.run_id, step.trace_id))
-    return Place(trace_id, parent_id=run_span_id(trace_id, step.run_id), run_id=step.run_id, agent_id=step.agent_id)
+    trace_id = bytes.fromhex((run and run.trace_id) or run_trace_id(step.run_id, step.trace_id))
+    return Place(
+        trace_id,
+        parent_id=run_span_id(trace_id, step.run_id),
+        run_id=step.run_id,
+        agent_id=step.agent_id,
+        agent_name=run.agent_name if run else None,
+    )
 
 
 def _told(signal: Signal, delivery: Delivery) -> Result:

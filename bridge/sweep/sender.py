@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from bridge.export.answers import Retryable, Signal, Sink, Unsupported, Waiting
 from bridge.export.deliver import Delivery, deliver
+from bridge.export.examples import Examples
 from bridge.export.records import records
 from bridge.ledger.ledger import Batch, DeadLetter, Ledger
 from bridge.log import get_logger
@@ -38,14 +39,25 @@ class Sender:
     """The way out, one batch at a time."""
 
     def __init__(
-        self, sink: Sink, ledger: Ledger, encode: Encode, encode_logs: EncodeLogs, metrics: SelfMetrics
+        self,
+        sink: Sink,
+        ledger: Ledger,
+        encode: Encode,
+        encode_logs: EncodeLogs,
+        metrics: SelfMetrics,
+        *,
+        examples: Examples | None = None,
     ) -> None:
-        """Take the parts; what a crash left aside is found by the first `finish`."""
+        """Take the parts; what a crash left aside is found by the first `finish`.
+
+        Examples, where they are wanted, are handed over once their batch is counted.
+        """
         self._sink = sink
         self._ledger = ledger
         self._encode = encode
         self._encode_logs = encode_logs
         self._metrics = metrics
+        self._examples = examples
         self._batch: Batch | None = None
         self._unsent: list[tuple[Signal, bytes]] = []
         self._dead_letters: list[DeadLetter] = []
@@ -88,6 +100,8 @@ class Sender:
         while self._unsent:
             await self._deliver_next()
         await self._ledger.commit(self._batch, self._dead_letters)
+        if self._examples:
+            self._examples.add(self._batch.examples)
         _say_unreadable(self._batch.plan.dead_letters)
         self._batch = None
 

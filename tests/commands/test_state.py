@@ -18,13 +18,15 @@ from bridge import app, cli
 from bridge.follow.state import FollowedRun, Phase
 from bridge.ledger import migrations
 from bridge.ledger.file import LedgerFile
-from bridge.ledger.ledger import Batch, DeadLetter, Ledger, Plan, Total
+from bridge.ledger.ledger import Batch, DeadLetter, Export, Ledger, Plan, Total
 from bridge.ledger.lock import Role
 from bridge.ledger.open import open_ledger
+from bridge.map.failures import Failure
 from bridge.settings import load
 
 T0 = 1_767_225_600  # 2026-01-01 00:00:00 UTC
 LETTER = DeadLetter(kind="span", source="step-9", reason="too long", payload=b"\xff")
+FAILURE = Failure(kind="step", seen_at=T0, status="failed", trace_id="0a" * 16, span_id="0b" * 8, step_id="step-9")
 EVIL = "a\x1b[2J\x9b\u202e\nb"
 
 
@@ -63,7 +65,13 @@ class Desk:
         runs = [run("run-1"), run("run-2", status="running", created_ns=(T0 + 9) * 10**9), run("run-3", **watched)]
         await ledger.discover([*runs, asking], now=T0, watermark_ns=(T0 + 9) * 10**9)
         total = Total(sum=1.5, count=2, buckets=(1, 1))
-        await ledger.commit(Batch((), 0, Plan(totals=(("letta.step.duration", (), total),))), [LETTER])
+        totals = (("letta.step.duration", (), total),)
+        await ledger.commit(Batch((), 0, Plan(totals=totals, failures=(FAILURE,))), [LETTER])
+        for moment in (1, 2):
+            exports = [Export(b"1234567", {("letta.step.duration", ()): total})]
+            await ledger.put_exports_aside(exports, until_ns=(T0 + moment) * 10**9)
+            if moment == 1:
+                await ledger.settle_export((await ledger.exports_aside())[0].id, taken=True)
         await ledger.prepare(Batch((b"12345", b"678"), 2, Plan(runs=(run("run-1", cursor="step-1"),)), (b"90",)))
         await ledger.close()
 
@@ -108,7 +116,9 @@ class TestShow:
             "watched of these": "1",
             "awaiting approval": "1",
             "in flight": "2 spans, 10 bytes",
+            "metrics in flight": "1 requests, 7 bytes",
             "metric series": "1",
+            "latest failures": "1",
             "dead letters": "1",
         }
 
@@ -266,6 +276,13 @@ class TestVerify:
             ),
             ("UPDATE series SET sum = 'x'", "series letta.step.duration {} of stream 1: its total cannot be read: "),
             ("UPDATE series SET attributes = '1'", "series letta.step.duration 1 of stream 1: its attributes cannot"),
+            ("UPDATE told SET count = 3", "what was told of letta.step.duration {} of stream 1: its buckets hold 2"),
+            (
+                "UPDATE export_series SET sum = 'x'",
+                "what an export tells of letta.step.duration {} of stream 1: its total",
+            ),
+            ("DELETE FROM export", "metrics in flight of stream 1: 1 series belong to no export"),
+            ("UPDATE failure SET failure = '{}'", "failure 1: it cannot be read: "),
             ("UPDATE in_flight SET plan = '{\"runs\": 1}'", "batch in flight of stream 1: its plan cannot be read: "),
             ("DELETE FROM in_flight", "batch in flight of stream 1: 3 payloads belong to no batch"),
             ("UPDATE dead_letter SET payload = 'text'", "dead letter 1: its payload is text instead of bytes"),

@@ -8,8 +8,9 @@ from export_samples import RESOURCE, log_event, payload, rich_span, span
 from bridge.export.answers import Accepted, Denied, Signal
 from bridge.export.console import ConsoleSink
 from bridge.export.encode import encode_spans
+from bridge.export.gauges import gauge_points
 from bridge.export.logs import encode_log_batches
-from bridge.export.metrics import totals_request
+from bridge.export.metrics import Counted, metrics_request
 from bridge.ledger.ledger import OpenRuns
 from bridge.map.instruments import CATALOGUE
 from bridge.map.totals import SeriesKey, Total
@@ -86,8 +87,9 @@ async def test_metrics_are_a_line_a_point() -> None:
         (name, ()): Total(sum=2.5, count=2, buckets=(2,) + (0,) * len(CATALOGUE[name].bounds)),
     }
     gauges = OpenRuns(by_status={}, oldest_created_ns=None, awaiting_approval=3)
-    request = totals_request(totals, start_ns=1, now_ns=2, resource=RESOURCE, gauges=gauges).SerializeToString()
-    await ConsoleSink(stream).send(Signal.METRICS, request)
+    counted = {key: Counted(total, 1) for key, total in totals.items()}
+    request = metrics_request(counted, gauge_points(gauges, (), now_ns=2), now_ns=2, resource=RESOURCE)
+    await ConsoleSink(stream).send(Signal.METRICS, request.SerializeToString())
     assert stream.getvalue().splitlines()[:2] == [
         "letta.steps{letta.step.status='failed'} 2 {step}",
         "letta.step.duration{} count=2 sum=2.5 s",

@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bridge.export.answers import Accepted, Denied, Retryable, Signal
 from bridge.export.encode import encode_spans
 from bridge.export.file import FileSink
-from bridge.export.metrics import totals_request
+from bridge.export.gauges import gauge_points
+from bridge.export.metrics import metrics_request
 from bridge.ledger.ledger import OpenRuns
 
 
@@ -75,7 +76,7 @@ async def test_metrics_go_into_the_same_file(tmp_path: Path) -> None:
     nothing = OpenRuns(by_status={}, oldest_created_ns=None, awaiting_approval=3)
     await FileSink(path).send(
         Signal.METRICS,
-        totals_request({}, start_ns=1, now_ns=2, resource=RESOURCE, gauges=nothing).SerializeToString(),
+        metrics_request({}, gauge_points(nothing, (), now_ns=2), now_ns=2, resource=RESOURCE).SerializeToString(),
     )
     metrics = lines(path)[0]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert metrics[-1]["gauge"]["dataPoints"][0]["asInt"] == "3"
@@ -99,8 +100,8 @@ async def test_log_events_go_into_the_same_file_and_lose_nothing(tmp_path: Path)
 async def test_two_sinks_of_one_file_do_not_write_into_each_other(tmp_path: Path) -> None:
     path = tmp_path / "all.jsonl"
     sinks = [FileSink(path), FileSink(path)]
-    await asyncio.gather(*(sinks[number % 2].send(Signal.TRACES, payload(number)) for number in range(40)))
-    assert sorted(len(spans(line)) for line in lines(path)) == list(range(40))
+    await asyncio.gather(*(sinks[number % 2].send(Signal.TRACES, payload(number)) for number in range(1, 41)))
+    assert sorted(len(spans(line)) for line in lines(path)) == list(range(1, 41))
 
 
 async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:

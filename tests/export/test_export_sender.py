@@ -14,11 +14,12 @@ from structlog.testing import capture_logs
 
 from bridge.export.encode import encode_batches
 from bridge.export.endpoint import Endpoint
+from bridge.export.examples import Examples
 from bridge.export.logs import encode_log_batches
 from bridge.export.sink import open_sink
 from bridge.ledger.ledger import Ledger
 from bridge.ledger.open import open_ledger
-from bridge.map.telemetry import Measurement, Telemetry
+from bridge.map.telemetry import Example, Measurement, Telemetry
 from bridge.observe import SelfMetrics
 from bridge.sweep.outbox import Outbox
 from bridge.sweep.sender import BackendWaiting, Sender
@@ -30,9 +31,10 @@ EVENTS = tuple(log_event(number) for number in (1, 2, 3))
 class Way:
     """A sender between a real ledger file and a real receiver."""
 
-    def __init__(self, sender: Sender, ledger: Ledger, metrics: SelfMetrics) -> None:
+    def __init__(self, sender: Sender, ledger: Ledger, metrics: SelfMetrics, examples: Examples) -> None:
         self.sender = sender
         self.ledger = ledger
+        self.examples = examples
         self._metrics = metrics
 
     def counted(self, name: str) -> dict[str, float]:
@@ -59,7 +61,8 @@ async def way(folder: Path, receiver: HttpReceiver) -> AsyncIterator[Way]:
     metrics = SelfMetrics()
     encoders = partial(encode_batches, resource=RESOURCE), partial(encode_log_batches, resource=RESOURCE)
     try:
-        yield Way(Sender(sink, ledger, *encoders, metrics), ledger, metrics)
+        examples = Examples()
+        yield Way(Sender(sink, ledger, *encoders, metrics, examples=examples), ledger, metrics, examples)
     finally:
         await sink.close()
         await ledger.close()
@@ -225,3 +228,17 @@ async def test_an_endpoint_that_refuses_everything_loses_nothing(tmp_path: Path,
         await bridge.sender.finish()
         assert await bridge.ledger.dead_letter_count() == 0
         assert (bridge.counted("spans"), bridge.counted("log_events")) == ({"accepted": 2}, {"accepted": 3})
+
+
+async def test_examples_are_handed_over_when_their_batch_counts(tmp_path: Path, receiver: HttpReceiver) -> None:
+    seconds = Measurement("letta.step.duration", (), 0.5, Example(b"t" * 16, b"s" * 8, 7))
+    made = Outbox()
+    made.add_loose_step("step-1", Telemetry(SPANS, (seconds,)), at=1.0)
+    receiver.answer(says(503))
+    async with way(tmp_path, receiver) as through:
+        await through.sender.finish()
+        with pytest.raises(BackendWaiting):
+            await through.sender.send(made)
+        assert through.examples.taken == 0
+        await through.sender.finish()
+        assert through.examples.of(("letta.step.duration", ())) == [seconds]

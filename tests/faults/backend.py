@@ -74,15 +74,16 @@ class BackendFault:
 
 
 class _Wired(RecordingSink):
-    """The world's sink over a real one; what is accepted is entered by the receiver itself."""
+    """The world's sink over a real one for spans; those it accepts are entered by the receiver itself."""
 
     def __init__(self, sink: Sink) -> None:
         super().__init__()
         self._sink = sink
 
     async def send(self, signal: Signal, payload: bytes) -> Answer:
-        if signal is Signal.TRACES:
-            self.requests.append(payload)
+        if signal is not Signal.TRACES:
+            return await super().send(signal, payload)
+        self.requests.append(payload)
         return await self._sink.send(signal, payload)
 
     async def close(self) -> None:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from ledger_samples import FULL_PLAN, LETTER, NOW, UNREADABLE, batch, closed, followed
+from ledger_samples import FULL_PLAN, LETTER, NOW, TELLING, UNREADABLE, batch, closed, followed
 
 from bridge.ledger import migrations
 from bridge.ledger.file import LedgerFile
 from bridge.ledger.ledger import Batch
 from bridge.ledger.sqlite import SqliteLedger
 
+UNTIL = int(NOW * 1e9) + 60_000_000_000
 SENT = Batch((b"first", b"second"), 2, FULL_PLAN, (b"log",))
 
 
@@ -44,18 +45,34 @@ async def settle(ledger: SqliteLedger) -> None:
     await ledger.settle_dead_letter(letter.id, plan=FULL_PLAN, rest=[LETTER, LETTER])
 
 
+async def tell(ledger: SqliteLedger) -> None:
+    await ledger.put_exports_aside(TELLING, until_ns=UNTIL)
+
+
+async def take(ledger: SqliteLedger) -> None:
+    (first, _) = await ledger.exports_aside()
+    await ledger.settle_export(first.id, taken=True)
+
+
+async def refuse(ledger: SqliteLedger) -> None:
+    (first, _) = await ledger.exports_aside()
+    await ledger.settle_export(first.id, taken=False)
+
+
 WRITES: dict[str, Callable[[SqliteLedger], Coroutine[None, None, None]]] = {
-    write.__name__: write for write in (prepare, commit, discover, wake, settle)
+    write.__name__: write for write in (prepare, commit, discover, wake, settle, tell, take, refuse)
 }
 
 
-async def fill(ledger: SqliteLedger, *, in_flight: bool) -> None:
+async def fill(ledger: SqliteLedger, *, in_flight: bool, told: bool) -> None:
     """Something for each write to change."""
     runs = [followed("run-1"), followed("asleep", phase="dormant"), closed("old"), closed("old-2"), closed("watched")]
     await ledger.discover(runs, now=NOW)
     await ledger.commit(batch(), [UNREADABLE])
     if in_flight:
         await ledger.prepare(SENT)
+    if told:
+        await ledger.put_exports_aside(TELLING, until_ns=UNTIL)
 
 
 def killing(last_statement: int) -> Callable[[str], None]:
@@ -100,7 +117,7 @@ def made(path: Path, name: str) -> None:
         file.close()
         return
     ledger = SqliteLedger.of(LedgerFile(path), source="letta", destination="otlp", now=NOW)
-    asyncio.run(fill(ledger, in_flight=name == "commit"))
+    asyncio.run(fill(ledger, in_flight=name == "commit", told=name in ("take", "refuse")))
     asyncio.run(ledger.close())
 
 

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.follow.state import FollowedRun
-from bridge.ledger.ledger import Batch, DeadLetter, Ledger, Plan, Total
+from bridge.ledger.ledger import Batch, DeadLetter, Export, Ledger, Plan, SeriesKey, Total
+from bridge.map.failures import Failure
 
 Opener = Callable[..., Awaitable[Ledger]]
 Opens = Callable[[object], Awaitable[Ledger]]
@@ -17,6 +18,16 @@ SUCCESS = (("letta.step.status", "success"),)
 
 LETTER = DeadLetter(kind="span", source="step-9", reason="attribute too long", payload=b"\xff\x00span")
 UNREADABLE = DeadLetter(kind="step", source="step-8", reason="no id", payload=b'{"id": "\xff"}')
+FAILURE = Failure(
+    kind="step", seen_at=NOW + 1 / 3, status="failed", message='llm "é"', trace_id="0a" * 16, span_id="0b" * 8,
+    run_id="run-1", step_id="step-2", agent_id="agent-1", agent_name="Ada", error_type="llm_error", model_handle="m",
+)  # fmt: skip
+COUNTED: SeriesKey = (STEPS, SUCCESS)
+MEASURED: SeriesKey = (DURATION, ())
+TELLING = [
+    Export(b"\x00first", {COUNTED: Total(sum=2**53 + 1, count=3), MEASURED: Total(sum=2.0, count=1, buckets=(0, 1))}),
+    Export(b"second", {("odd", ()): Total(sum=1, count=1)}),
+]
 
 
 def followed(name: str, **fields: Any) -> FollowedRun:
@@ -66,4 +77,5 @@ FULL_PLAN = Plan(
     dead_letters=(UNREADABLE,),
     steps_watermark=NOW + 0.25,
     loose_steps={"step-7": NOW},
+    failures=(FAILURE,),
 )

@@ -8,6 +8,7 @@ from ledger_samples import (
     NOW,
     STEPS,
     SUCCESS,
+    TELLING,
     UNREADABLE,
     Opener,
     Reopen,
@@ -18,7 +19,7 @@ from ledger_samples import (
 )
 
 from bridge.errors import LedgerError
-from bridge.ledger.ledger import Batch, Ledger, OpenRuns, Plan, SeriesKey, Total
+from bridge.ledger.ledger import Batch, Ledger, OpenRuns, Plan, SeriesKey, Told, Total
 
 
 async def test_a_new_ledger_knows_nothing(ledger: Ledger) -> None:
@@ -37,6 +38,9 @@ async def test_a_new_ledger_knows_nothing(ledger: Ledger) -> None:
     assert await ledger.dead_letter_count() == 0
     assert await ledger.dead_letters() == []
     assert await ledger.dead_letter(1) is None
+    assert await ledger.failures() == []
+    assert await ledger.told() == Told(int(NOW * 1e9), {})
+    assert await ledger.exports_aside() == []
     assert await ledger.size_bytes() > 0
 
 
@@ -58,6 +62,8 @@ async def test_streams_of_one_ledger_know_nothing_of_each_other(opener: Opener) 
     await first.prepare(batch(b"x"))
     await first.commit(batch(plan=FULL_PLAN), [LETTER])
     await first.prepare(batch(b"y"))
+    await first.put_exports_aside(TELLING, until_ns=int(NOW * 1e9) + 1)
+    await first.settle_export((await first.exports_aside())[0].id, taken=True)
 
     other = await opener(destination="two")
 
@@ -80,6 +86,7 @@ class TestPrepare:
         await ledger.prepare(batch(b"x", plan=FULL_PLAN))
         assert await ledger.totals() == {}
         assert await ledger.run("run-1") is None
+        assert await ledger.failures() == []
 
     async def test_refuses_a_second_batch_and_keeps_the_first(self, ledger: Ledger) -> None:
         await ledger.prepare(batch(b"first"))
@@ -115,6 +122,7 @@ class TestCommit:
         assert await after.dead_letter_count() == 1
         assert await after.steps_watermark() == NOW + 0.25
         assert await after.loose_steps() == {"step-7"}
+        assert await after.failures() == list(FULL_PLAN.failures)
 
     async def test_makes_room_for_the_next_batch(self, ledger: Ledger) -> None:
         for payload in (b"first", b"second"):

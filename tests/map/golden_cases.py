@@ -51,6 +51,28 @@ def map_case(case: Json) -> Json:
     options = _options(case.get("options", {}))
     if "loose" in case:
         return _shown(_map_loose(case["loose"], options))
+    telemetry, run, reading = _map_visits(case, options)
+    remembered = run.model_dump(include={"trace_id", "tools_sent", "sums"}) | {"fence": _time(run.fence_ns)}
+    looked = [
+        {**_shown(became), "phase": run.phase.value, "noted": _noted(run), "told": run.told}
+        for became, run in _map_looks(case, run, reading, options)
+    ]
+    return {**_shown(telemetry), "remembered": remembered} | ({"looks": looked} if looked else {})
+
+
+def telemetry_of(case: Json) -> Iterator[Telemetry]:
+    """The same as plain data: of the visits, then of each look."""
+    options = _options(case.get("options", {}))
+    if "loose" in case:
+        yield _map_loose(case["loose"], options)
+        return
+    telemetry, run, reading = _map_visits(case, options)
+    yield telemetry
+    for became, _ in _map_looks(case, run, reading, options):
+        yield became
+
+
+def _map_visits(case: Json, options: MapOptions) -> tuple[Telemetry, FollowedRun, Reading]:
     run: FollowedRun | None = None
     telemetry = Telemetry()
     for visit in case["visits"]:
@@ -59,9 +81,7 @@ def map_case(case: Json) -> Json:
         became, run = _map_visit(visit, run, reading, options)
         telemetry = telemetry.plus(became)
     assert run is not None
-    remembered = run.model_dump(include={"trace_id", "tools_sent", "sums"}) | {"fence": _time(run.fence_ns)}
-    looked = list(_map_looks(case, run, reading, options))
-    return {**_shown(telemetry), "remembered": remembered} | ({"looks": looked} if looked else {})
+    return telemetry, run, reading
 
 
 def reading_of(data: Json) -> Reading:
@@ -87,31 +107,28 @@ def settled_of(settled: Mapping[str, str], steps: Sequence[Step]) -> tuple[Settl
 def _map_visit(visit: Json, run: FollowedRun, reading: Reading, options: MapOptions) -> tuple[Telemetry, FollowedRun]:
     settled = settled_of(visit.get("settled", {}), reading.steps)
     closing = Closing(visit["closing"]) if "closing" in visit else None
+    run = run.model_copy(update={"noted": {**run.noted, **unusual(settled)}})
     mapped = map_steps(Decision(settled, run, closing), reading, options)
     if closing is None:
         return mapped.telemetry, mapped.run
     return mapped.telemetry.plus(map_run(mapped.run, reading, closing, options)), mapped.run
 
 
-def _map_looks(case: Json, run: FollowedRun, last: Reading, options: MapOptions) -> Iterator[Json]:
+def _map_looks(
+    case: Json, run: FollowedRun, last: Reading, options: MapOptions
+) -> Iterator[tuple[Telemetry, FollowedRun]]:
     """Each look compares with what the visits, and the looks before it, left behind."""
     if "looks" not in case:
         return
-    settled = [one for visit in case["visits"] for one in _settled_of(visit)]
     closing = Closing(case["visits"][-1]["closing"])
     ended = {"phase": Phase.CLOSED, "status": last.run.status, "stop_reason": last.run.stop_reason}
-    delivered = {"cursor": last.order[-1], "noted": unusual(settled), "span_sent": True}
+    delivered = {"cursor": last.order[-1], "span_sent": True}
     run = entomb(run.model_copy(update={**ended, **delivered}), last.run, closing, at=last.at, watch_for=1.0)
     for look in case["looks"]:
         reading = reading_of(look)
         late = compare(run, Look(reading.run, reading.steps, reading.order, reading.at))
-        shown = _shown(map_late(late, reading.run, at=reading.at, options=options))
         run = late.run
-        yield {**shown, "phase": run.phase.value, "noted": _noted(run), "told": run.told}
-
-
-def _settled_of(visit: Json) -> tuple[SettledStep, ...]:
-    return settled_of(visit.get("settled", {}), reading_of(visit["reading"]).steps)
+        yield map_late(late, reading.run, at=reading.at, options=options), run
 
 
 def _noted(run: FollowedRun) -> Json:
@@ -144,7 +161,11 @@ def _shown(telemetry: Telemetry) -> Json:
         "spans": [_span(span) for span in telemetry.spans],
         "measurements": [_measurement(measurement) for measurement in telemetry.measurements],
     }
-    return shown | ({"events": [_event(event) for event in telemetry.events]} if telemetry.events else {})
+    if telemetry.events:
+        shown["events"] = [_event(event) for event in telemetry.events]
+    if telemetry.failures:
+        shown["failures"] = [failure.model_dump(exclude_defaults=True) for failure in telemetry.failures]
+    return shown
 
 
 def _span(span: Span) -> Json:
@@ -176,7 +197,7 @@ def _event(event: LogEvent) -> Json:
     return {
         "name": event.name,
         "severity": Severity(event.severity).name,
-        "time": event.time_ns,
+        "time": _time(event.time_ns) if event.time_ns else 0,
         "observed": _time(event.observed_ns),
         "trace_id": event.trace_id.hex(),
         "span_id": event.span_id.hex(),

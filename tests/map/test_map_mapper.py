@@ -132,7 +132,7 @@ def test_nothing_settled_changes_nothing() -> None:
     run = FollowedRun(id=reading.run.id, created_ns=0, first_seen=0, last_news=0)
     done = map_steps(Decision((), run), reading, OPTIONS)
     assert done.telemetry == Telemetry()
-    assert done.run is run
+    assert done.run == run.model_copy(update={"agent_name": reading.agent_name})
 
 
 def test_what_is_remembered_is_gone_on_with() -> None:

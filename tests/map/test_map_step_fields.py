@@ -65,9 +65,12 @@ ON_ALL = {
     "letta.trace_id": "the-trace",
     "letta.timing": "estimated",
 }
-ON_STEP_AND_CHAT = {"letta.model.handle": "the-handle", "error.type": "TheError"}
-ON_STEP = {
+ON_STEP_AND_CHAT = {
+    "letta.model.handle": "the-handle",
     "letta.step.status": "failed",
+    "error.type": "TheError",
+}
+ON_STEP = {
     "letta.step.stop_reason": "the-stop-reason",
     "letta.step.tags": ("tag-1", "tag-2"),
     "letta.step.origin": "the-origin",
@@ -81,6 +84,7 @@ ON_CHAT = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "gcp.gemini",
     "letta.provider.name": "google_ai",
+    "peer.service": "gcp.gemini",
     "gen_ai.request.model": "the-model",
     "gen_ai.response.finish_reasons": ("the-stop-reason",),
     "server.address": "the.endpoint.test",
@@ -100,6 +104,7 @@ ON_TOOL = {
     "gen_ai.tool.type": "function",
     "gen_ai.tool.call.id": "call-1",
     "letta.tool.status": "error",
+    "letta.step.status": "failed",
     "error.type": "tool_error",
 }
 EXCEPTION = {

@@ -77,13 +77,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("OTEL_TRACES_EXPORTER", "zipkin", "'zipkin' is not supported; use otlp, console or none"),
         (
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-            "delta",
-            "'delta' is not available yet; use cumulative",
-        ),
-        (
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-            "LowMemory",
-            "'LowMemory' is not available yet; use cumulative",
+            "deltas",
+            "'deltas' is not supported; use cumulative, delta or lowmemory",
         ),
         (
             "OTEL_EXPORTER_OTLP_HEADERS",

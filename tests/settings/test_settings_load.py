@@ -24,6 +24,8 @@ SAMPLES = {
     "letta.requests_per_second": ("7", "8.5"),
     "backfill.requests_per_second": ("3", "4.5"),
     "letta.concurrency": ("7", "8"),
+    "map.trace_url": ("http://file/{trace_id}", "http://variable/{trace_id}"),
+    "metrics.max_series": ("70", "80"),
 }
 
 
@@ -71,7 +73,7 @@ def partner(row: Row, folder: Path) -> dict[str, str]:
     return {name: str(write(folder / "partner.pem", ""))} if name != row.env else {}
 
 
-@pytest.mark.parametrize("row", [row for row in TABLE if row.name != "metrics.temporality"], ids=lambda row: row.env)
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.env)
 def test_the_variable_wins_over_the_file(row: Row, tmp_path: Path) -> None:
     in_file, in_variable = samples(row, tmp_path)
     file = document(tmp_path, row.key, in_file)
@@ -85,10 +87,9 @@ def test_the_variable_wins_over_the_file(row: Row, tmp_path: Path) -> None:
     assert value(load({**environ, row.env: ""}, file), row) == by_file, "an empty variable counts as unset"
 
 
-def test_the_variable_wins_over_the_file_where_only_one_word_is_right(tmp_path: Path) -> None:
-    file = write(tmp_path / "bridge.yaml", "metrics: {temporality: delta}")
-    environ = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "CUMULATIVE"}
-    assert load(environ, file).metrics.temporality == "cumulative"
+def test_the_words_of_the_standard_may_be_in_upper_case() -> None:
+    environ = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "LowMemory"}
+    assert load(environ, None).metrics.temporality == "lowmemory"
 
 
 def test_the_defaults() -> None:

@@ -74,14 +74,19 @@ class RecordingSink:
     def __init__(self) -> None:
         self.answer: Callable[[bytes], Answer] = lambda _payload: Accepted()
         self.answer_logs: Callable[[bytes], Answer] = lambda _payload: Accepted()
+        self.answer_metrics: Callable[[bytes], Answer] = lambda _payload: Accepted()
         self.requests: list[bytes] = []
         self.log_requests: list[bytes] = []
+        self.metric_requests: list[bytes] = []
         self.accepted: list[Span] = []
         self.events: list[LogRecord] = []
 
     async def send(self, signal: Signal, payload: bytes) -> Answer:
         if signal is Signal.LOGS:
             return self._take_logs(payload)
+        if signal is Signal.METRICS:
+            self.metric_requests.append(payload)
+            return self.answer_metrics(payload)
         assert signal is Signal.TRACES
         self.requests.append(payload)
         answer = self.answer(payload)
@@ -144,7 +149,11 @@ class World:
         settings = load(self.environ, None)
         metrics = SelfMetrics()
         ledger = await open_ledger(
-            str(self._folder / "ledger"), source="letta", destination="default", now=self.clock.now()
+            str(self._folder / "ledger"),
+            source="letta",
+            destination="default",
+            now=self.clock.now(),
+            max_series=settings.metrics.max_series,
         )
         client = LettaClient(
             app.access(settings),

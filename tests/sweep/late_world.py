@@ -45,6 +45,12 @@ def events(world: World, name: str) -> list[LogRecord]:
     return [event for event in world.sink.events if event.event_name == name]
 
 
+def changes(world: World) -> list[LogRecord]:
+    """The log events of what has become different since it was told."""
+    at_once = (".failed", ".cancelled", ".abandoned")
+    return [event for event in world.sink.events if not event.event_name.endswith(at_once)]
+
+
 def said(event: LogRecord) -> dict[str, Any]:
     """An event's attributes."""
     return {pair.key: attribute(event, pair.key) for pair in event.attributes}  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from bridge_world import START, World, attribute
-from late_world import DAY, HOUR, MINUTE, counted, events, pass_time, play, said, sent, the, waiting
+from late_world import DAY, HOUR, MINUTE, changes, counted, events, pass_time, play, said, sent, the, waiting
 
 from bridge.demo import recording
 from bridge.demo.recording import Change
@@ -60,7 +60,7 @@ async def test_an_approval_given_later_is_a_run_of_its_own_and_the_gauge_falls(w
     assert attribute(tool, "letta.run.id") == second
     await pass_time(world, DAY, every=HOUR)
     assert await waiting(world) == 0
-    assert world.sink.events == []
+    assert changes(world) == []
     assert await counted(world, "letta.tool.calls", "letta.tool.status") == {"success": 1}
     assert await counted(world, "letta.runs", "letta.run.stop_reason") == {"requires_approval": 1, "end_turn": 1}
 
@@ -73,7 +73,7 @@ async def test_an_approval_that_is_denied_days_later_runs_no_tool(world: World) 
     assert await waiting(world) == 0
     assert world.spans("execute_tool") == []
     assert len(world.spans("invoke_agent")) == 2
-    assert world.sink.events == []
+    assert changes(world) == []
 
 
 @pytest.mark.parametrize("after", [MINUTE, 2 * DAY, 20 * DAY])
@@ -123,4 +123,4 @@ async def test_an_approval_whose_agent_was_deleted_is_awaited_no_more(world: Wor
     world.store.delete_agent(the(world, Table.AGENTS).id)
     await pass_time(world, 2 * HOUR, every=MINUTE)
     assert await waiting(world) == 0
-    assert world.sink.events == []
+    assert changes(world) == []

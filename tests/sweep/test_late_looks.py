@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 from bridge_world import START, World
-from late_world import DAY, HOUR, MINUTE, events, pass_time, play, said, sent, the, waiting
+from late_world import DAY, HOUR, MINUTE, changes, events, pass_time, play, said, sent, the, waiting
 
 from bridge.demo.standin.rows import Table
 from bridge.follow.state import Phase
@@ -49,7 +49,7 @@ async def test_nothing_is_looked_at_again_when_nothing_is_to_be_watched(world: W
     world.requests.clear()
     await pass_time(world, DAY, every=HOUR)
     assert world.requests.count(STEPS) == 0
-    assert world.sink.events == []
+    assert changes(world) == []
 
 
 async def test_a_dormant_run_that_ends_past_the_end_of_the_active_list_is_followed_again(world: World) -> None:
@@ -108,7 +108,7 @@ async def test_a_run_that_is_gone_is_dropped_from_the_watch_without_a_word(world
         followed = await bridge.ledger.run(run)
         assert followed is not None
         assert (followed.phase, followed.keep_until) == (Phase.CLOSED, 0.0)
-    assert world.sink.events == []
+    assert changes(world) == []
     assert await waiting(world) == 0
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from bridge_world import START, World, attribute, spans_in
-from late_world import DAY, HOUR, MINUTE, counted, events, pass_time, play, said, sent, the
+from late_world import DAY, HOUR, MINUTE, changes, counted, events, pass_time, play, said, sent, the
 
 from bridge.demo.standin.rows import Table
 from bridge.export.answers import Accepted, Answer, Retryable
@@ -38,7 +38,7 @@ async def test_a_step_that_is_pending_for_an_hour_is_one_step_in_the_end(world: 
     assert attribute(step, "letta.step.status") == "success"
     assert len(world.spans("invoke_agent")) == 1
     assert await counted(world, "letta.steps", "letta.step.status") == {"success": 1}
-    assert world.sink.events == []
+    assert changes(world) == []
 
 
 async def test_a_step_that_its_run_left_pending_is_abandoned_once(world: World) -> None:
@@ -53,7 +53,7 @@ async def test_a_step_that_its_run_left_pending_is_abandoned_once(world: World) 
     assert attribute(step, "letta.step.status") == "abandoned"
     assert await counted(world, "letta.steps", "letta.step.status") == {"abandoned": 1}
     assert await counted(world, "letta.runs", "letta.run.status") == {"failed": 1}
-    assert world.sink.events == []
+    assert changes(world) == []
 
 
 @pytest.mark.parametrize(("come", "timing", "measured"), [(10.0, "reconstructed", 1), (HOUR, "estimated", 0)])
@@ -76,7 +76,7 @@ async def test_lengths_that_arrive_late_are_waited_for_as_long_as_anything(
             if name == "letta.step.duration"
         ]
     assert sum(durations) == measured
-    assert world.sink.events == []
+    assert changes(world) == []
 
 
 async def test_lengths_that_never_come_hold_nothing_up(world: World) -> None:
@@ -99,7 +99,7 @@ async def test_a_run_that_fails_while_all_its_steps_succeeded_is_red_alone(world
     assert attribute(step, "letta.step.status") == "success"
     assert await counted(world, "letta.runs", "letta.run.status") == {"failed": 1}
     assert await counted(world, "letta.steps", "letta.step.status") == {"success": 1}
-    assert world.sink.events == []
+    assert changes(world) == []
 
 
 async def test_a_run_that_fails_after_it_was_sent_as_completed_is_a_warning(world: World) -> None:
@@ -139,7 +139,7 @@ async def test_an_outage_of_the_backend_delays_a_late_change_and_loses_none(worl
     world.sink.answer = take
     world.sink.answer_logs = lambda _payload: Retryable("away")
     await pass_time(world, HOUR, every=MINUTE)
-    assert world.sink.events == []
+    assert changes(world) == []
     world.sink.answer_logs = lambda _payload: Accepted()
     await pass_time(world, HOUR, every=MINUTE)
     assert len(events(world, "gen_ai.evaluation.result")) == 1
