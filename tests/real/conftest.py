@@ -16,14 +16,14 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test to need it waits for the whole pass; without a lab all are skipped, with one line a file."""
+    """The first test to need it waits for the whole pass; without a lab these are skipped, with one line a file."""
     wait_or_skip = (
         pytest.mark.timeout(1800)
         if labs.available()
         else pytest.mark.skip("needs a real Letta server: set LETTA_LAB to the lab's folder")
     )
     for item in items:
-        if item.path.parent == HERE and item.get_closest_marker("real"):
+        if item.path.parent == HERE and {"lab", "world"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(wait_or_skip)
 
 

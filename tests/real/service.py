@@ -35,6 +35,7 @@ class Service:
         self.name = name
         self.stopped_with: list[int] = []
         port = free_port()
+        self.address = f"127.0.0.1:{port}"
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
         self._process = Process(
             [str(Path(sys.executable).with_name("bridge")), "run"],

@@ -169,10 +169,15 @@ def _drained(service: Service, runs: int) -> bool:
     return service.open_runs() == 0 and service.totals().get(("letta.runs", ""), 0) >= runs
 
 
+def _is_late(event: SeenEvent) -> bool:
+    """Whether it is about a change, and not about how a step or run ended in the first place."""
+    return event.name.endswith((".changed", ".result"))
+
+
 def _finish(lane: Lane, truth: Truth) -> None:
     """Wait until all has arrived, look on for a few sweeps more, stop the bridge, and keep what there is to see."""
     _give_time(lambda: not any(line.startswith("missing") for line in spans_once(truth, lane.receiver.spans())))
-    _give_time(lambda: (events := lane.receiver.events()) is None or len(events) >= LATE_EVENTS)
+    _give_time(lambda: (events := lane.receiver.events()) is None or sum(map(_is_late, events)) >= LATE_EVENTS)
     _give_time(lambda: (points := lane.receiver.points()) is None or not totals(truth, last_totals(points)))
     enough = lane.service.sweeps() + 5
     until(lambda: lane.service.sweeps() >= enough, seconds=60, every=0.5, what="five sweeps more")
