@@ -7,7 +7,7 @@ _default:
 test *arguments:
     pytest -n 4 {{ arguments }}
 
-# everything broken on purpose, for half an hour or so; writes the table of docs/torture.md
+# everything broken on purpose, for twenty minutes or so; writes the table of docs/torture.md
 torture *arguments:
     TORTURE=full pytest -n 2 --timeout 600 tests/torture tests/faults tests/ledger tests/commands --torture-table docs/torture.md {{ arguments }}
 

@@ -1,6 +1,6 @@
 """How much of it is run, and what came of it.
 
-The small dose is run before every change is taken; TORTURE=full is half an hour, TORTURE=every hours.
+The small dose is run before every change is taken; TORTURE=full takes twenty minutes, TORTURE=every hours.
 """
 
 from __future__ import annotations

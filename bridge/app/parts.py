@@ -1,0 +1,126 @@
+"""The parts at the edges as the settings want them: Letta's client, the backend, the ledger, the user's choices."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from bridge.clock import Clock
+from bridge.export.answers import Signal, Sink
+from bridge.export.console import ConsoleSink
+from bridge.export.endpoint import Endpoint
+from bridge.export.file import FileSink
+from bridge.export.route import RoutedSink
+from bridge.export.sink import open_sink
+from bridge.ledger.ledger import Ledger
+from bridge.ledger.open import open_beside, open_ledger
+from bridge.log import get_logger
+from bridge.map.options import MapOptions
+from bridge.observe import SelfMetrics
+from bridge.settings import Settings, destination, resolve
+from bridge.source.client import Access
+from bridge.sweep.visit import Wanted
+
+_log = get_logger(__name__)
+
+DESTINATION = "default"  # what the ledger calls the backend: there is one, and it has no name of its own yet
+
+
+def access(settings: Settings) -> Access:
+    """How to reach the Letta server of these settings."""
+    letta = settings.letta
+    return Access(
+        base_url=letta.base_url,
+        api_key=letta.api_key.get_secret_value() if letta.api_key else None,
+        project=letta.project,
+        project_id=letta.project_id,
+        ca_file=letta.ca_file,
+        timeout=letta.timeout,
+        requests_per_second=letta.requests_per_second,
+    )
+
+
+def endpoint(settings: Settings, signal: Signal) -> Endpoint | None:
+    """Where a signal goes over OTLP; None where it does not."""
+    if destination(settings.export, signal.value) != "otlp":
+        return None
+    return Endpoint(**asdict(resolve(settings.otlp, signal.value)))
+
+
+async def stream_ledger(settings: Settings, location: Path, *, now: float) -> Ledger:
+    """The ledger of the stream that these settings describe, for the service."""
+    return await open_ledger(
+        str(location),
+        source=source_name(settings),
+        destination=DESTINATION,
+        now=now,
+        max_series=settings.metrics.max_series,
+    )
+
+
+async def ledger_beside(settings: Settings, *, now: float) -> Ledger:
+    """The same, for a command beside a running service."""
+    location = str(settings.ledger.location)
+    return await open_beside(
+        location,
+        source=source_name(settings),
+        destination=DESTINATION,
+        now=now,
+        max_series=settings.metrics.max_series,
+    )
+
+
+def source_name(settings: Settings) -> str:
+    """What the ledger calls the Letta server of these settings."""
+    letta = settings.letta
+    return "#".join(part for part in (letta.base_url, letta.project, letta.project_id) if part)
+
+
+def map_options(settings: Settings) -> MapOptions:
+    """The user's choices about spans."""
+    return MapOptions(
+        cancelled_is_error=settings.map.cancelled_is_error,
+        run_metadata=frozenset(settings.map.run_metadata),
+        metrics_of_agents=settings.metrics.agents,
+        cost=settings.metrics.cost,
+        trace_url=settings.map.trace_url,
+    )
+
+
+def wants_differences(settings: Settings) -> bool:
+    """Whether the backend is told differences; one that is told nothing has not been told those either."""
+    return settings.metrics.temporality != "cumulative" and destination(settings.export, "metrics") != "none"
+
+
+def wanted(settings: Settings) -> Wanted:
+    """What a visit asks for beyond the steps."""
+    poll = settings.poll
+    return Wanted(lengths=poll.step_durations, agent_names=poll.agent_names, settle=poll.settle)
+
+
+def backend(settings: Settings, clock: Clock) -> Sink:
+    """Where the signals of these settings go."""
+    otlp = open_sink(*(endpoint(settings, signal) for signal in Signal), clock=clock)
+    sinks: dict[Signal, Sink] = {}
+    for signal in Signal:
+        kind = destination(settings.export, signal.value)
+        if kind == "otlp":
+            sinks[signal] = otlp
+        elif kind == "console":
+            sinks[signal] = ConsoleSink(sys.stdout)
+        elif kind == "file":
+            assert settings.export.file is not None
+            sinks[signal] = FileSink(settings.export.file)
+    return RoutedSink(sinks)
+
+
+def report_unknown(metrics: SelfMetrics) -> Callable[[str], None]:
+    """Called with the name of a field that Letta sends and the bridge does not know."""
+
+    def report(name: str) -> None:
+        metrics.unknown_fields([name])
+        _log.info("Letta sends a field that is not known here: it is ignored", field=name)
+
+    return report
