@@ -11,24 +11,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bridge.app.parts import DESTINATION, access, backend, map_options, report_unknown, source_name, wanted
+from bridge.app.parts import DESTINATION, access, backend, map_options, report_unknown, sender, source_name, wanted
 from bridge.backfill.backfill import Backfill, Patience, Requests
 from bridge.backfill.patience import judge
 from bridge.clock import Clock, SystemClock
 from bridge.errors import SettingsError
 from bridge.export.answers import Sink
 from bridge.export.console import ConsoleSink
-from bridge.export.encode import encode_batches
-from bridge.export.logs import encode_log_batches
 from bridge.follow.decide import Policy
 from bridge.ledger.backfill import BackfillLedger, copied, open_backfill_ledger
 from bridge.observe import SelfMetrics
-from bridge.resource import resource
 from bridge.settings import Settings, destination
 from bridge.source.client import LettaClient
 from bridge.source.letta import LettaSource
 from bridge.sweep.loose import LooseSteps
-from bridge.sweep.sender import Sender
 from bridge.sweep.sweep import Limits, Sweep
 from bridge.sweep.visit import Visitor
 
@@ -79,21 +75,13 @@ def assemble_backfill(
     poll = settings.poll
     policy = Policy(settle=poll.settle, abandon_after=poll.abandon_after, stale_after=poll.stale_after)
     options = map_options(settings)
-    of_letta = resource(settings)
-    sender = Sender(
-        sink,
-        ledger,
-        partial(encode_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
-        partial(encode_log_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
-        SelfMetrics(),
-    )
     sweeping = partial(
         Sweep,
         source=source,
         ledger=ledger,
         visitor=Visitor(source, ledger, wanted(settings)),
         loose_steps=LooseSteps(source, ledger, overlap=poll.overlap, policy=policy, options=options),
-        sender=sender,
+        sender=sender(settings, sink, ledger, SelfMetrics()),
         clock=clock,
         policy=policy,
         options=options,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from bridge.clock import Clock
 from bridge.export.answers import Signal, Sink
 from bridge.export.console import ConsoleSink
+from bridge.export.encode import encode_batches
 from bridge.export.endpoint import Endpoint
+from bridge.export.examples import Examples
 from bridge.export.file import FileSink
+from bridge.export.logs import encode_log_batches
 from bridge.export.route import RoutedSink
 from bridge.export.sink import open_sink
 from bridge.ledger.ledger import Ledger
@@ -19,8 +23,10 @@ from bridge.ledger.open import open_beside, open_ledger
 from bridge.log import get_logger
 from bridge.map.options import MapOptions
 from bridge.observe import SelfMetrics
+from bridge.resource import resource
 from bridge.settings import Settings, destination, resolve
 from bridge.source.client import Access
+from bridge.sweep.sender import Sender
 from bridge.sweep.visit import Wanted
 
 _log = get_logger(__name__)
@@ -98,6 +104,21 @@ def wanted(settings: Settings) -> Wanted:
     """What a visit asks for beyond the steps."""
     poll = settings.poll
     return Wanted(lengths=poll.step_durations, agent_names=poll.agent_names, settle=poll.settle)
+
+
+def sender(
+    settings: Settings, sink: Sink, ledger: Ledger, metrics: SelfMetrics, examples: Examples | None = None
+) -> Sender:
+    """What hands batches to the backend: encoded under the services that the user wants."""
+    of_letta, per_agent = resource(settings), settings.map.service_per_agent
+    return Sender(
+        sink,
+        ledger,
+        partial(encode_batches, resource=of_letta, per_agent=per_agent),
+        partial(encode_log_batches, resource=of_letta, per_agent=per_agent),
+        metrics,
+        examples=examples,
+    )
 
 
 def backend(settings: Settings, clock: Clock) -> Sink:

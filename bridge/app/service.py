@@ -7,17 +7,23 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
-from bridge.app.parts import access, backend, map_options, report_unknown, stream_ledger, wanted, wants_differences
+from bridge.app.parts import (
+    access,
+    backend,
+    map_options,
+    report_unknown,
+    sender,
+    stream_ledger,
+    wanted,
+    wants_differences,
+)
 from bridge.clock import Clock, SystemClock
 from bridge.errors import LettaError
 from bridge.export.answers import Sink
 from bridge.export.console import ConsoleSink
-from bridge.export.encode import encode_batches
 from bridge.export.examples import Examples
-from bridge.export.logs import encode_log_batches
 from bridge.follow.decide import Policy
 from bridge.health import Health
 from bridge.ledger.ledger import Ledger
@@ -32,7 +38,6 @@ from bridge.source.client import LettaClient
 from bridge.source.letta import LettaSource
 from bridge.sweep.discovery import Discovery
 from bridge.sweep.loose import LooseSteps
-from bridge.sweep.sender import Sender
 from bridge.sweep.sweep import Limits, Sweep
 from bridge.sweep.visit import Visitor
 
@@ -117,7 +122,6 @@ def assemble(
         watch_for=poll.watch_for,
     )
     options = map_options(settings)
-    of_letta = resource(settings)
     health = Health(interval=poll.interval, turned_at=clock.now())
     loose_steps = LooseSteps(source, ledger, overlap=poll.overlap, policy=policy, options=options)
     examples = Examples()
@@ -127,14 +131,7 @@ def assemble(
         discovery=Discovery(source, ledger, metrics, overlap=poll.overlap),
         visitor=Visitor(source, ledger, wanted(settings)),
         loose_steps=loose_steps,
-        sender=Sender(
-            sink,
-            ledger,
-            partial(encode_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
-            partial(encode_log_batches, resource=of_letta, per_agent=settings.map.service_per_agent),
-            metrics,
-            examples=examples,
-        ),
+        sender=sender(settings, sink, ledger, metrics, examples),
         clock=clock,
         policy=policy,
         options=options,
@@ -156,7 +153,7 @@ def assemble(
             ledger=ledger,
             sink=sink,
             own=metrics,
-            resource=of_letta,
+            resource=resource(settings),
             examples=examples,
             delta=wants_differences(settings),
             trace_url=settings.map.trace_url,

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bridge.export.services import Service
+from opentelemetry.sdk.resources import Resource
+
+from bridge.export.fields import SCHEMA_URL, fill_resource, fill_scope
+from bridge.export.services import Service, of_agent, of_deployment, resource_of
 
 if TYPE_CHECKING:
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
@@ -28,29 +32,52 @@ class Layout(Generic[T]):
 
     Attributes:
         request: an empty one.
-        groups: where within a request the groups go, one for each resource.
-        records: where within a group the records go.
-        service: what a thing is sent under.
-        header: a group of that service, with its resource and scope and no record yet.
+        groups: the field of a request with the groups, one for each resource.
+        scopes: the field of a group with its one scope.
+        records: the field of that with the records.
         fill: writes one thing into its record.
     """
 
     request: Callable[[], Any]
-    groups: Callable[[Any], RepeatedCompositeFieldContainer[Any]]
-    records: Callable[[Any], RepeatedCompositeFieldContainer[Any]]
-    service: Callable[[T], Service]
-    header: Callable[[Service], Any]
+    groups: str
+    scopes: str
+    records: str
     fill: Callable[[Any, T], None]
+
+
+class Headers(Generic[T]):
+    """What stands above the records: made once for each service."""
+
+    def __init__(self, layout: Layout[T], resource: Resource, *, version: str, per_agent: bool) -> None:
+        """Nothing is made yet.
+
+        Args:
+            layout: the signal's.
+            resource: the deployment's.
+            version: the bridge's.
+            per_agent: whether each agent is a service of its own.
+        """
+        self.layout = layout
+        self.service: Callable[[Any], Service] = of_agent if per_agent else of_deployment
+        self.of = cache(lambda service: self._made(resource_of(service, resource), version))
+
+    def _made(self, resource: Resource, version: str) -> Any:
+        """A group with its resource and scope and no record yet."""
+        group = getattr(self.layout.request(), self.layout.groups).add(schema_url=resource.schema_url)
+        fill_resource(group.resource, resource)
+        scope = getattr(group, self.layout.scopes).add(schema_url=SCHEMA_URL)
+        fill_scope(scope.scope, version)
+        return group
 
 
 class Growing(Generic[T]):
     """A request that knows an upper bound of its own serialised size."""
 
-    def __init__(self, layout: Layout[T]) -> None:
+    def __init__(self, headers: Headers[T]) -> None:
         """Begin empty."""
-        self._layout = layout
-        self._message = layout.request()
-        self._groups = layout.groups(self._message)
+        self._headers, self._layout = headers, headers.layout
+        self._message = self._layout.request()
+        self._groups = getattr(self._message, self._layout.groups)
         self._records: dict[Service, RepeatedCompositeFieldContainer[Any]] = {}
         self._last: Service = None
         self.size = 0
@@ -58,7 +85,7 @@ class Growing(Generic[T]):
 
     def add(self, thing: T) -> None:
         """Write one more record."""
-        self._last = self._layout.service(thing)
+        self._last = self._headers.service(thing)
         record = self._records_of(self._last).add()
         self._layout.fill(record, thing)
         self._grown(record)
@@ -86,9 +113,10 @@ class Growing(Generic[T]):
     def _records_of(self, service: Service) -> RepeatedCompositeFieldContainer[Any]:
         if service not in self._records:
             group = self._groups.add()
-            group.CopyFrom(self._layout.header(service))
+            group.CopyFrom(self._headers.of(service))
             self.size += group.ByteSize() + 2 * _TAG_AND_LENGTH  # both levels' lengths take more room as they fill
-            self._records[service] = self._layout.records(group)
+            (scope,) = getattr(group, self._layout.scopes)
+            self._records[service] = getattr(scope, self._layout.records)
         return self._records[service]
 
     def _grown(self, record: Any) -> None:
@@ -96,18 +124,18 @@ class Growing(Generic[T]):
         self.count += 1
 
 
-def batches(things: Iterable[T], layout: Layout[T], *, max_records: int, max_bytes: int) -> Iterator[bytes]:
+def batches(things: Iterable[T], headers: Headers[T], *, max_records: int, max_bytes: int) -> Iterator[bytes]:
     """Serialised requests; a record that is longer than `max_bytes` by itself goes alone."""
-    request = Growing(layout)
+    request = Growing(headers)
     for thing in things:
         if request.count >= max_records:
             yield request.serialised()
-            request = Growing(layout)
+            request = Growing(headers)
         request.add(thing)
         if request.size > max_bytes and request.count > 1:
             last = request.take_back()
             yield request.serialised()
-            request = Growing(layout)
+            request = Growing(headers)
             request.put(*last)
     if request.count:
         yield request.serialised()

@@ -7,19 +7,16 @@ backend's to refuse, and then costs that one span alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from operator import attrgetter
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, SpanFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
+from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as StatusMessage
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
-from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Growing, Layout, batches
-from bridge.export.fields import SCHEMA_URL, fill_attributes, fill_resource, fill_scope, moment, well_formed
-from bridge.export.services import of_agent, of_deployment, resource_of
+from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Growing, Headers, Layout, batches
+from bridge.export.fields import fill_attributes, moment, well_formed
 from bridge.map.telemetry import Span, SpanKind, StatusCode
 
 _KINDS = {SpanKind.INTERNAL: SpanMessage.SPAN_KIND_INTERNAL, SpanKind.CLIENT: SpanMessage.SPAN_KIND_CLIENT}
@@ -35,7 +32,7 @@ def encode_spans(
     spans: Iterable[Span], resource: Resource, *, version: str = __version__, per_agent: bool = False
 ) -> bytes:
     """One serialised ExportTraceServiceRequest, however large."""
-    request = Growing(_layout(resource, version, per_agent=per_agent))
+    request = Growing(Headers(_LAYOUT, resource, version=version, per_agent=per_agent))
     for span in spans:
         request.add(span)
     return request.serialised()
@@ -55,29 +52,8 @@ def encode_batches(
     None holds more than `max_spans` spans or is longer than `max_bytes`, except that a span which is too long by
     itself goes alone. With `per_agent` each is sent under its agent's service.
     """
-    layout = _layout(resource, version, per_agent=per_agent)
-    return tuple(batches(spans, layout, max_records=max_spans, max_bytes=max_bytes))
-
-
-def _layout(resource: Resource, version: str, *, per_agent: bool) -> Layout[Span]:
-    return Layout(
-        request=ExportTraceServiceRequest,
-        groups=attrgetter("resource_spans"),
-        records=lambda group: group.scope_spans[0].spans,
-        service=of_agent if per_agent else of_deployment,
-        header=cache(lambda service: _header(resource_of(service, resource), version)),
-        fill=_fill_span,
-    )
-
-
-def _header(resource: Resource, version: str) -> ResourceSpans:
-    group = ResourceSpans()
-    fill_resource(group.resource, resource)
-    group.schema_url = resource.schema_url
-    scope = group.scope_spans.add()
-    fill_scope(scope.scope, version)
-    scope.schema_url = SCHEMA_URL
-    return group
+    headers = Headers(_LAYOUT, resource, version=version, per_agent=per_agent)
+    return tuple(batches(spans, headers, max_records=max_spans, max_bytes=max_bytes))
 
 
 def _fill_span(message: SpanMessage, span: Span) -> None:
@@ -114,3 +90,6 @@ def _fill_links(message: SpanMessage, span: Span) -> None:
         into.span_id = link.span_id
         into.flags = _LOCAL
         into.dropped_attributes_count = fill_attributes(into.attributes, link.attributes)
+
+
+_LAYOUT: Layout[Span] = Layout(ExportTraceServiceRequest, "resource_spans", "scope_spans", "spans", _fill_span)

@@ -14,7 +14,6 @@ from bridge.map import genai, instruments, letta
 from bridge.map.failures import Failure
 
 _ACTIVE = ("created", "running")  # shown at zero too: else a graph stays where it was when the last such run ends
-_TRACE_ID = "trace_id"  # as log lines and exemplars name it
 
 
 def gauge_points(
@@ -59,6 +58,6 @@ def _labels(failure: Failure, trace_url: str | None) -> Attributes:
         letta.STEP_STATUS if failure.kind == "step" else letta.RUN_STATUS: failure.status,
         letta.STEP_ID: failure.step_id,
         letta.TRACE_URL: trace_url and trace_url.replace("{trace_id}", failure.trace_id),
-        _TRACE_ID: failure.trace_id,
+        instruments.TRACE_ID: failure.trace_id,
     }
     return tuple((name, value) for name, value in labels.items() if value)

@@ -6,17 +6,14 @@ It never raises for what an event holds: see `bridge.export.fields`. A severity 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from operator import attrgetter
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogRecordFlags, ResourceLogs, SeverityNumber
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogRecordFlags, SeverityNumber
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
-from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Layout, batches
-from bridge.export.fields import SCHEMA_URL, fill_attributes, fill_resource, fill_scope, moment, well_formed
-from bridge.export.services import of_agent, of_deployment, resource_of
+from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Headers, Layout, batches
+from bridge.export.fields import fill_attributes, moment, well_formed
 from bridge.map.telemetry import LogEvent
 
 # The eight trace flags of W3C: the span that the event is about is recorded.
@@ -37,29 +34,8 @@ def encode_log_batches(
     None holds more than `max_events` events or is longer than `max_bytes`, except that an event which is too long by
     itself goes alone. With `per_agent` each is sent under its agent's service.
     """
-    layout = _layout(resource, version, per_agent=per_agent)
-    return tuple(batches(events, layout, max_records=max_events, max_bytes=max_bytes))
-
-
-def _layout(resource: Resource, version: str, *, per_agent: bool) -> Layout[LogEvent]:
-    return Layout(
-        request=ExportLogsServiceRequest,
-        groups=attrgetter("resource_logs"),
-        records=lambda group: group.scope_logs[0].log_records,
-        service=of_agent if per_agent else of_deployment,
-        header=cache(lambda service: _header(resource_of(service, resource), version)),
-        fill=_fill_record,
-    )
-
-
-def _header(resource: Resource, version: str) -> ResourceLogs:
-    group = ResourceLogs()
-    fill_resource(group.resource, resource)
-    group.schema_url = resource.schema_url
-    scope = group.scope_logs.add()
-    fill_scope(scope.scope, version)
-    scope.schema_url = SCHEMA_URL
-    return group
+    headers = Headers(_LAYOUT, resource, version=version, per_agent=per_agent)
+    return tuple(batches(events, headers, max_records=max_events, max_bytes=max_bytes))
 
 
 def _fill_record(record: LogRecord, event: LogEvent) -> None:
@@ -74,3 +50,8 @@ def _fill_record(record: LogRecord, event: LogEvent) -> None:
     record.trace_id = event.trace_id
     record.span_id = event.span_id
     record.flags = _SAMPLED
+
+
+_LAYOUT: Layout[LogEvent] = Layout(
+    ExportLogsServiceRequest, "resource_logs", "scope_logs", "log_records", _fill_record
+)

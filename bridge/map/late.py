@@ -17,7 +17,7 @@ from bridge.map import feedback, genai, ids, letta, measurements, timing, values
 from bridge.map.mapper import MapOptions, agent_of
 from bridge.map.run import run_span_id
 from bridge.map.status import exception_event, run_status, step_status
-from bridge.map.step import Place, step_place
+from bridge.map.step import Place, step_place, token_attributes
 from bridge.map.telemetry import LogEvent, Measurement, Severity, Telemetry
 from bridge.map.usage import usage_of
 from bridge.source.models import Run
@@ -126,7 +126,7 @@ def _step_event(change: StepChange, place: Place, observed_ns: int, options: Map
         told, tells = _named(before.outcome, before.stop_reason), _named(now.outcome, step.stop_reason)
         said.append(f"was told as {told} and is now {tells}")
     if change.of_tokens:
-        attributes |= _token_attributes(change)
+        attributes |= token_attributes(usage_of(change.step))
         said.append("has its tokens")
     if change.of_tags:
         attributes |= {letta.STEP_PREVIOUS_TAGS: before.tags, letta.STEP_TAGS: now.tags}
@@ -158,18 +158,6 @@ def _status_attributes(change: StepChange, options: MapOptions) -> values.Raws:
         letta.STEP_PREVIOUS_ERROR_TYPE: before.error_type,
         genai.ERROR_TYPE: status.error_type,
         **{name: value for event in exception for name, value in event.attributes.items()},
-    }
-
-
-def _token_attributes(change: StepChange) -> values.Raws:
-    usage = usage_of(change.step)
-    return {
-        genai.INPUT_TOKENS: usage.input,
-        genai.OUTPUT_TOKENS: usage.output,
-        genai.CACHE_READ_TOKENS: usage.cache_read,
-        genai.CACHE_CREATION_TOKENS: usage.cache_write,
-        genai.REASONING_TOKENS: usage.reasoning,
-        letta.TOTAL_TOKENS: usage.total,
     }
 
 

@@ -128,6 +128,18 @@ def _step_attributes(settled: SettledStep, usage: Usage, timing: Timing) -> valu
     }
 
 
+def token_attributes(usage: Usage) -> values.Raws:
+    """The tokens of an LLM request, each under its name."""
+    return {
+        genai.INPUT_TOKENS: usage.input,
+        genai.OUTPUT_TOKENS: usage.output,
+        genai.CACHE_READ_TOKENS: usage.cache_read,
+        genai.CACHE_CREATION_TOKENS: usage.cache_write,
+        genai.REASONING_TOKENS: usage.reasoning,
+        letta.TOTAL_TOKENS: usage.total,
+    }
+
+
 def _chat_attributes(step: Step, usage: Usage, timing: Timing) -> values.Raws:
     address, port = genai.server(step.model_endpoint)
     provider = genai.provider_name(step.provider_name)
@@ -140,12 +152,7 @@ def _chat_attributes(step: Step, usage: Usage, timing: Timing) -> values.Raws:
         genai.FINISH_REASONS: (step.stop_reason,) if step.stop_reason else None,
         genai.SERVER_ADDRESS: address,
         genai.SERVER_PORT: port,
-        genai.INPUT_TOKENS: usage.input,
-        genai.OUTPUT_TOKENS: usage.output,
-        genai.CACHE_READ_TOKENS: usage.cache_read,
-        genai.CACHE_CREATION_TOKENS: usage.cache_write,
-        genai.REASONING_TOKENS: usage.reasoning,
-        letta.TOTAL_TOKENS: usage.total,
+        **token_attributes(usage),
         letta.CONTEXT_WINDOW_LIMIT: step.context_window_limit,
         letta.CONTEXT_WINDOW_USED_RATIO: usage.used_ratio(step.context_window_limit),
         letta.TIMING: timing.value,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -19,13 +21,12 @@ from bridge.follow.reading import Closing, Decision, Outcome, Reading, SettledSt
 from bridge.follow.state import FollowedRun, Phase
 from bridge.ledger.ledger import OpenRuns
 from bridge.map import instruments, letta
-from bridge.map.__main__ import main
 from bridge.map.attributes import ATTRIBUTES, LOG_EVENTS, METADATA, METRIC_ATTRIBUTES, SPAN_EVENTS, SPANS, Shape
 from bridge.map.instruments import CATALOGUE, Kind
 from bridge.map.late import map_late
 from bridge.map.mapper import MapOptions, map_run, map_steps
-from bridge.map.reference import own_metrics, reference
 from bridge.map.telemetry import Telemetry
+from bridge.reference import own_metrics, reference
 from bridge.source.models import Run, Step
 
 ROOT = Path(__file__).parent.parent.parent
@@ -147,14 +148,12 @@ def _sent() -> list[Telemetry]:
 
 def test_the_page_is_what_the_code_makes() -> None:
     page = (ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8")
-    assert page == reference(), "python -m bridge.map reference > docs/telemetry.md"
+    assert page == reference(), "python -m bridge.reference > docs/telemetry.md"
 
 
-def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reference"]) == 0
-    assert capsys.readouterr().out == reference()
-    assert main([]) == 2
-    assert capsys.readouterr().err == "say which: python -m bridge.map reference\n"
+def test_the_command_prints_it() -> None:
+    command = [sys.executable, "-m", "bridge.reference"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == reference()
 
 
 @pytest.mark.parametrize("shape", SPANS, ids=lambda shape: shape.name.split()[0])

@@ -94,7 +94,7 @@ class Prometheus(_Server):
     """Scrapes `scrape` (job → addresses `host:port`), evaluates `rules`, tells the Alertmanager at `alertmanager`.
 
     `every` is the interval of scraping and of evaluating rules, in Prometheus's words. `base` is a configuration of
-    which all else is kept; `flags` are given to the program. The folder has to be there, and is its own.
+    which all else is kept. The folder has to be there, and is its own.
     """
 
     def __init__(
@@ -106,7 +106,6 @@ class Prometheus(_Server):
         alertmanager: str | None = None,
         every: str = "500ms",
         base: Mapping[str, Any] = MappingProxyType({}),
-        flags: Sequence[str] = (),
     ) -> None:
         port = free_port()
         config = folder / "prometheus.json"  # JSON is YAML
@@ -114,7 +113,6 @@ class Prometheus(_Server):
         command = [
             *("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'prometheus-data'}"),
             *(f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage", "--log.level=warn"),
-            *flags,
         ]
         super().__init__(command, folder, port)
 

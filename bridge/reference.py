@@ -1,10 +1,11 @@
 """docs/telemetry.md: every metric, span, attribute and log event, from what the code itself goes by.
 
-Pure text; `python -m bridge.map reference` prints it, and a test compares the committed page.
+`python -m bridge.reference` prints it, and a test compares the committed page.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -153,3 +154,7 @@ def _message(instrument: Instrument) -> Metric:
     if instrument.kind is Kind.COUNTER:
         metric.sum.is_monotonic = True
     return metric
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
