@@ -35,9 +35,17 @@ lock *arguments:
 demo:
     bridge demo
 
+# what the bridge costs, as ratios within one run: docs/benchmarks.md
+bench *arguments:
+    python -m benchmarks {{ arguments }}
+
 # all that runs before a change is taken
 ci:
     .ci/run
+
+# the pages of docs/ as a site, into a folder
+docs folder="dist/site":
+    .ci/docs {{ folder }}
 
 # the JSON of deploy/grafana from its code
 dashboards:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 
 
@@ -12,6 +13,8 @@ def why(error: BaseException) -> str:
     for cause in causes(error):
         if isinstance(cause, socket.gaierror):
             return str(cause.strerror)
+        if isinstance(cause, ssl.SSLError):  # its errno is none of the operating system's
+            return " ".join(str(cause).split())
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno)
     return " ".join(str(error).split()) or type(error).__name__

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from bridge import __version__
 from bridge.commands import backfill, dead_letters, healthcheck, state
-from bridge.commands.command import declare
+from bridge.commands.command import declare, described
 from bridge.errors import BridgeError
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def _dispatch(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bridge",
-        description="Shows Letta agents in any tracing backend: reads Runs and Steps over Letta's REST API and"
-        " sends them as spans and metrics over OTLP.",
+        description="Shows Letta agents in any tracing backend: reads Runs and Steps over Letta's REST API\n"
+        "and sends them as spans and metrics over OTLP.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,16 +72,19 @@ def _parser() -> argparse.ArgumentParser:
         declare(commands, "run", _run, "follow a Letta server until stopped"),
         declare(commands, "once", _once, "one sweep, for cron; the exit code says what happened"),
     ):
+        following.epilog = "Settings are environment variables or a file; `bridge settings reference` lists them."
         following.add_argument(
             "--dry-run", action="store_true", help="print the spans; send nothing and remember nothing"
         )
     declare(commands, "doctor", _doctor, "check Letta, the backend and the ledger, and say what to do")
     for module in (backfill, dead_letters, healthcheck, state):
         module.add(commands)
-    demo = commands.add_parser("demo", help="see it work: no account and no server needed")
+    about = "see it work: no account and no server needed"
+    demo = commands.add_parser("demo", help=about, description=described(about))
     demo.add_argument("--port", type=int, default=8080, help="port of the page (default: %(default)s)")
     demo.set_defaults(plain=_demo)
-    settings = commands.add_parser("settings", help="print an example file, its JSON schema, or the reference")
+    about = "print an example of the settings file, its JSON schema, or the reference of all settings"
+    settings = commands.add_parser("settings", help=about, description=described(about))
     settings.add_argument("what", choices=["example", "schema", "reference"])
     settings.set_defaults(plain=_settings)
     return parser

@@ -82,7 +82,7 @@ async def _logs(settings: Settings) -> str:
 async def _try(settings: Settings, signal: Signal, payload: bytes, what: str) -> str:
     target = app.endpoint(settings, signal)
     if target is None:
-        return f"{signal} do not go out over OTLP: nothing to try"
+        return f"not sent over OTLP (OTEL_{signal.upper()}_EXPORTER): nothing to try"
     sink = open_sink(*(target if signal is each else None for each in Signal))
     try:
         answer = await sink.send(signal, payload)

@@ -37,6 +37,10 @@ class Peer:
         """It gave none, or not a good one."""
         self.trouble = reason
 
+    def answered_ago(self, now: float) -> float | None:
+        """Seconds since the last good answer; None before the first."""
+        return None if self.answered_at is None else max(0.0, now - self.answered_at)
+
     def silent_since(self, time: float) -> bool:
         """Whether it is in trouble and has given no good answer since `time`."""
         return self.trouble is not None and (self.answered_at is None or self.answered_at < time)
@@ -53,13 +57,24 @@ class Health:
         interval: seconds between two sweeps, as set.
         turned_at: when the loop last turned; begins with the start of the process.
         letta: the server that is read.
-        backend: where spans and metrics go.
+        backend: where spans go, and what else goes to the same address.
+        others: where metrics or log events go, by signal, if that is elsewhere.
     """
 
     interval: float
     turned_at: float
     letta: Peer = field(default_factory=lambda: Peer(trouble="has not answered yet"))
     backend: Peer = field(default_factory=Peer)
+    others: dict[str, Peer] = field(default_factory=dict)
+
+    def another(self, name: str) -> Peer:
+        """A peer more."""
+        return self.others.setdefault(name, Peer())
+
+    @property
+    def peers(self) -> Mapping[str, Peer]:
+        """Each side that the bridge depends on, by name."""
+        return {"letta": self.letta, "backend": self.backend, **self.others}
 
     def turned(self, now: float) -> None:
         """The loop goes on: said at each tick, backing off or not, and within a long sweep at each visit."""
@@ -70,14 +85,19 @@ class Health:
         return self.turned_at >= now - self._patience
 
     def ready(self, now: float) -> bool:
-        """Whether the loop turns, and both sides answered as lately as `alive` asks of the loop."""
+        """Whether the loop turns, and all sides answered as lately as `alive` asks of the loop."""
         oldest = now - self._patience
-        return self.alive(now) and not (self.letta.silent_since(oldest) or self.backend.silent_since(oldest))
+        return self.alive(now) and not any(peer.silent_since(oldest) for peer in self.peers.values())
 
     def parts(self, now: float) -> Mapping[str, str]:
         """Each part by name: `ok`, or what is wrong with it, even if not for long enough to count."""
         loop = OK if self.alive(now) else f"has not turned for {now - self.turned_at:.0f} s"
-        return {"loop": loop, "letta": self.letta.trouble or OK, "backend": self.backend.trouble or OK}
+        return {"loop": loop, **{name: peer.trouble or OK for name, peer in self.peers.items()}}
+
+    def answered_ago(self, now: float) -> Mapping[str, float | None]:
+        """Seconds since each side's last good answer; None where there was none, or nothing to ask yet."""
+        ago = {name: peer.answered_ago(now) for name, peer in self.peers.items()}
+        return {name: None if seconds is None else round(seconds, 1) for name, seconds in ago.items()}
 
     @property
     def _patience(self) -> float:

@@ -7,20 +7,18 @@ uvicorn must be started with `log_config=None`, or it brings handlers of its own
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal, TextIO, cast
-from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from bridge.masking import masker
+
 _TALKATIVE = ("apscheduler", "grpc", "httpcore", "httpx", "opentelemetry", "tzlocal", "uvicorn")
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)}  # a terminal obeys what a server made us log
-_MASK = "***"
 _logfmt = structlog.processors.LogfmtRenderer(
     key_order=["timestamp", "level", "logger", "event"], drop_missing=True, bool_as_flag=False
 )
@@ -88,16 +86,9 @@ def _text(logger: WrappedLogger, method: str, event: EventDict) -> str:
 
 
 def _masking(secrets: Iterable[str]) -> Processor:
-    forms = sorted({form for secret in secrets if secret for form in _forms(secret)}, key=len, reverse=True)
-    pattern = re.compile("|".join(map(re.escape, forms)) or r"(?!)")
+    masked = masker(secrets)
 
     def mask(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
-        return pattern.sub(_MASK, cast("str", line))
+        return masked(cast("str", line))
 
     return mask
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """How `secret` can stand in a line: as it is, in a repr, in an address, and each of these escaped in quotes."""
-    for form in (secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")):
-        yield from (form, json.dumps(form)[1:-1])

@@ -75,6 +75,7 @@ class Metrics:
         self._delta = delta
         self._trace_url = trace_url
         self._trouble = Trouble(_log)
+        self._now = 0.0  # of the export under way
         self._exporting = asyncio.Lock()
         self._all_accepted = True  # in the export under way
         self._at_most = _SERIES_A_REQUEST
@@ -90,14 +91,14 @@ class Metrics:
     async def export(self, now: float) -> None:
         """Send what the backend is to have now."""
         async with self._exporting:  # the last export may come while one is under way: nothing is told twice
-            self._all_accepted = True
+            self._all_accepted, self._now = True, now
             await self._ask_the_ledger()
             try:
                 await (self._export_differences(now) if self._delta else self._export_totals(now))
             except _Waiting:
                 return
             if self._all_accepted:
-                self._trouble.ends("metrics are taken again")
+                self._trouble.ends("metrics are taken again", now=now)
 
     async def _export_totals(self, now: float) -> None:
         for request in await self._totals(now):
@@ -159,17 +160,23 @@ class Metrics:
                 self._own.metric_exports("accepted")
             case PartlyRejected(count, reason):
                 self._own.metric_exports("rejected")
-                self._trouble.begins(f"{count} points of metrics were rejected: {reason}")
+                self._say(f"{count} points of metrics were rejected: {reason}")
             case Refused(reason) | TooLarge(reason):
                 self._own.metric_exports("rejected")
-                self._trouble.begins(f"metrics were refused for good: {reason}")
+                self._say(f"metrics were refused for good: {reason}")
                 if isinstance(answer, TooLarge):
                     self._at_most = max(1, self._at_most // 2)
             case waiting:
                 self._own.metric_exports("waiting")
-                self._trouble.begins(f"metrics were not taken: {waiting.reason}")
+                self._say(f"metrics were not taken: {waiting.reason}")
                 raise _Waiting
         return answer
+
+    def _say(self, text: str) -> None:
+        self._trouble.begins(
+            f"{text}. For a backend without metrics set OTEL_METRICS_EXPORTER=none; /metrics has them in any case",
+            now=self._now,
+        )
 
     async def _totals(self, now: float) -> Sequence[ExportMetricsServiceRequest]:
         start_ns = await self._ledger.start_ns()

@@ -24,10 +24,12 @@ is left out where Letta has no value for it. No prompt, answer, tool argument or
 
 ## Spans
 
-    invoke_agent {agent}       the run
-    └─ agent_step              one for each step
-       ├─ chat {model}         the step's request to the model
-       └─ execute_tool {tool}  one for each tool that ran
+```text
+invoke_agent {agent}       the run
+└─ agent_step              one for each step
+   ├─ chat {model}         the step's request to the model
+   └─ execute_tool {tool}  one for each tool that ran
+```
 
 A name in a span's name is one line of at most 128 characters. A span has the status ERROR where its run, step or tool
 failed, was cancelled (`BRIDGE_CANCELLED_IS_ERROR`) or abandoned.

@@ -41,6 +41,7 @@ class Schedule:
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._stop = asyncio.Event()
+        self._waits: list[tuple[Job, Job]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
 
@@ -59,6 +60,10 @@ class Schedule:
             next_run_time=datetime.now(UTC),
         )
 
+    def whenever(self, moment: Job, job: Job) -> None:
+        """Run `job` each time that `moment` returns; as `every` otherwise."""
+        self._waits.append((moment, self._guarded(job)))
+
     def stop(self) -> None:
         """End `until_stopped`."""
         self._stop.set()
@@ -73,14 +78,16 @@ class Schedule:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         self._scheduler.start()
-        watch = asyncio.create_task(self._watch_clock())
+        background = [asyncio.create_task(self._watch_clock())]
+        background += [asyncio.create_task(self._each_time(moment, job)) for moment, job in self._waits]
         try:
             await self._stop.wait()
             self._scheduler.pause()
             on_stop()
             await asyncio.wait_for(self._idle(), grace)
         finally:
-            watch.cancel()
+            for task in background:
+                task.cancel()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             self._scheduler.shutdown(wait=False)
@@ -95,6 +102,12 @@ class Schedule:
             if ahead < before - _SET_BACK:
                 for job in self._scheduler.get_jobs():
                     job.modify(next_run_time=datetime.now(UTC))
+
+    async def _each_time(self, moment: Job, job: Job) -> None:
+        while not self._stop.is_set():
+            await moment()
+            if not self._stop.is_set():
+                await job()
 
     async def _idle(self) -> None:
         while self._running:

@@ -1,4 +1,4 @@
-"""/metrics for Prometheus, /livez and /readyz for whoever watches the process.
+"""`/` for people, /metrics for Prometheus, /livez and /readyz for whoever watches the process.
 
 Imported only when serving is on: the web server costs a third of a second of start-up. It runs on the bridge's own
 loop, handles no signals and logs nothing but its own errors. An address that cannot be bound raises SettingsError
@@ -19,16 +19,17 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from bridge import exposition
 from bridge.causes import why
 from bridge.clock import Clock
 from bridge.errors import BridgeError, SettingsError
 from bridge.health import Health
+from bridge.hook import PATH, Hook
 from bridge.hosting import authority, hosted
+from bridge.status.page import StatusPage
 
 Messages = Callable[[], Awaitable[Iterable[ExportMetricsServiceRequest]]]
 
-_OK, _UNAVAILABLE = 200, 503
+_OK, _MISSING, _UNAVAILABLE = 200, 404, 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,21 @@ class Pages:
     clock: Clock
     messages: Messages
 
-    def app(self) -> Starlette:
-        """The pages as an ASGI application."""
+    def app(self, *, hook: Hook | None = None, status: StatusPage | None = None) -> Starlette:
+        """The pages as an ASGI application, and the status page and the hook where there is one."""
         pages = {"/metrics": self._metrics, "/livez": self._livez, "/readyz": self._readyz}
-        return Starlette(routes=[Route(path, page) for path, page in pages.items()])
+        if status:
+            pages = {"/": status.answer, **pages}
+        routes = [Route(path, page) for path, page in pages.items()]
+        if hook:
+            routes.append(Route(PATH, hook.answer, methods=["POST"]))
+        app = Starlette(routes=routes, exception_handlers={_MISSING: _directory(pages)})
+        app.router.redirect_slashes = False  # it would lead to wherever the Host header says
+        return app
 
     async def _metrics(self, request: Request) -> Response:
+        from bridge import exposition  # noqa: PLC0415 - prometheus_client brings a web server along: only where asked
+
         try:
             page, kind = exposition.render(await self.messages(), request.headers.get("accept", ""))
         except BridgeError as error:
@@ -65,11 +75,18 @@ class Pages:
     async def _readyz(self, _: Request) -> Response:
         now = self.clock.now()
         ready = self.health.ready(now)
-        return _answer(ready, {"ready": ready, **self.health.parts(now)})
+        parts, ago = self.health.parts(now), self.health.answered_ago(now)
+        return _answer(ready, {"ready": ready, **parts, "answered_s_ago": ago})
 
 
 def _answer(good: bool, body: object) -> Response:  # noqa: FBT001 - both callers compute it under that name
     return JSONResponse(body, _OK if good else _UNAVAILABLE)
+
+
+def _directory(pages: Iterable[str]) -> Callable[[Request, Exception], Response]:
+    """What is said where there is no page."""
+    text = f"there is no such page; there are {', '.join(pages)}\n"
+    return lambda _request, _error: PlainTextResponse(text, _MISSING)
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ A problem on either side is logged once, when it begins and when it ends, and ba
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,15 +18,17 @@ from bridge.health import Health
 from bridge.ledger.ledger import Ledger
 from bridge.log import get_logger
 from bridge.metrics import Metrics
-from bridge.observe import SelfMetrics
+from bridge.observe import SelfMetrics, WakeOutcome
 from bridge.schedule import Backoff
 from bridge.settings.durations import StartFrom
 from bridge.source.letta import LettaSource
 from bridge.source.probe import probe
+from bridge.status.watched import Standing, Watched
 from bridge.sweep.loose import LooseSteps
 from bridge.sweep.reads import Reads, Stopped
-from bridge.sweep.sender import BackendWaiting
-from bridge.sweep.sweep import Report, Sweep
+from bridge.sweep.report import Report
+from bridge.sweep.sweep import Sweep
+from bridge.wake import Outcome, Wakes
 
 _log = get_logger(__name__)
 
@@ -42,6 +45,7 @@ class Service:
         source: LettaSource,
         ledger: Ledger,
         sweep: Sweep,
+        wakes: Wakes,
         loose_steps: LooseSteps,
         clock: Clock,
         health: Health,
@@ -54,6 +58,8 @@ class Service:
         self._source = source
         self._ledger = ledger
         self._sweep = sweep
+        self._wakes = wakes
+        self._one_at_a_time = asyncio.Lock()
         self._loose_steps = loose_steps
         self._clock = clock
         self._metrics = metrics
@@ -63,6 +69,8 @@ class Service:
         self._failed_at, self._wait = 0.0, 0.0
         self._reads = Reads()
         self._caught_up = clock.now()
+        self._swept_at: float | None = None
+        self._sweeping_since: float | None = None
         self._progress = _Progress(clock.now())
         self._trouble = sweep.trouble
         self._probed = False
@@ -79,10 +87,10 @@ class Service:
         Raises:
             LedgerError: the storage failed.
         """
-        now = self._clock.now()
-        self.health.turned(now)
-        if not 0 <= now - self._failed_at < self._wait:  # nor wait an hour because the clock was set back by one
-            await self.sweep()
+        self.health.turned(self._clock.now())
+        async with self._one_at_a_time:
+            if not self._left_alone_for():
+                await self._whole()
 
     async def sweep(self) -> Report:
         """One sweep, now.
@@ -90,9 +98,53 @@ class Service:
         Raises:
             LedgerError: the storage failed.
         """
-        started = self._clock.now()
+        async with self._one_at_a_time:
+            return await self._whole()
+
+    def wake(self, step_id: str) -> Outcome:
+        """A hook says that a step is over: `until_woken` returns soon."""
+        return self._wakes.add(step_id, self._clock.now())
+
+    def count_wakeup(self, outcome: WakeOutcome) -> None:
+        """The webhook was called."""
+        self._own_metrics.wakeup(outcome)
+
+    async def until_woken(self) -> None:
+        """Return when it is time to call `woken`."""
+        while True:
+            wait = self._wakes.wait(self._clock.now())
+            if wait is not None:
+                wait = max(wait, self._left_alone_for())
+            if wait == 0:
+                return
+            await self._wakes.changed(wait)
+
+    async def woken(self) -> None:
+        """Visit the woken runs; where the last sweep failed, or none was made yet, that is made up for first.
+
+        Raises:
+            LedgerError: the storage failed.
+        """
+        async with self._one_at_a_time:
+            if self._left_alone_for() or self._wakes.wait(self._clock.now()) != 0:
+                return  # a tick was in between
+            if self._wait or not self._probed:
+                await self._whole()
+            else:
+                report = await self._sweep.run(woken=True)
+                self._judge(report, self._clock.now(), asked=report.visits > 0)
+
+    def _left_alone_for(self) -> float:
+        """Seconds for which the side that failed is still to be left alone."""
+        waited = self._clock.now() - self._failed_at
+        # Nor wait an hour because the clock was set back by one.
+        return self._wait - waited if 0 <= waited < self._wait else 0.0
+
+    async def _whole(self) -> Report:
+        started = self._sweeping_since = self._clock.now()
         report = await self._attempt()
-        now = self._clock.now()
+        now = self._swept_at = self._clock.now()
+        self._sweeping_since = None
         self._own_metrics.sweep(max(0.0, now - started))
         self._judge(report, now)
         return report
@@ -104,6 +156,20 @@ class Service:
     async def messages(self) -> Iterable[ExportMetricsServiceRequest]:
         """The metrics as they are now: the stream's totals, then the bridge's own."""
         return await self._metrics.page(self._told_lag())
+
+    def watched(self) -> Watched:
+        """What the status page looks at."""
+        return Watched(self.health, self._ledger, self._standing, self._own_metrics.message)
+
+    def _standing(self) -> Standing:
+        self._told_lag()
+        return Standing(
+            caught_up_at=self._caught_up,
+            swept_at=self._swept_at,
+            sweeping_since=self._sweeping_since,
+            retry_at=self._failed_at + self._wait if self._wait else None,
+            postponed=self._sweep.postponed,
+        )
 
     def _told_lag(self) -> float:
         """The time, of which the bridge's lag is known now."""
@@ -132,23 +198,20 @@ class Service:
             await self._ledger.begin(round(self._start_from.since(server_now) * _NS))
         self._probed = True
 
-    def _judge(self, report: Report, now: float) -> None:
+    def _judge(self, report: Report, now: float, *, asked: bool = True) -> None:
+        """Draw the conclusions; `asked` is whether Letta was asked for anything."""
         self._progress.add(report, now)
         if report.stopped:
             return  # it tells nothing of either side
         problem = report.problem
         if isinstance(problem, LettaError):
             self.health.letta.failed(str(problem))
-        elif problem is None:
+        elif problem is None and asked:
             self.health.letta.answered(now)
-        if isinstance(problem, BackendWaiting):
-            self.health.backend.failed(str(problem))
-        elif report.spans or problem is None:
-            self.health.backend.answered(now)
         if problem is None:
             self._backoff.succeeded()
             self._wait = 0.0
-            self._trouble.ends("all is well again", but=report.postponed)
+            self._trouble.ends("all is well again", now=now, but=report.postponed)
             if not report.left:
                 self._caught_up = now
             return
@@ -156,7 +219,14 @@ class Service:
         self._failed_at, self._wait = now, wait
         side = "Letta" if isinstance(problem, LettaError) else "the backend"
         serious = isinstance(problem, LettaRefused)
-        self._trouble.begins(f"{problem}", waiting_for=side, again_in_seconds=round(wait), serious=serious)
+        self._trouble.begins(
+            f"{problem}",
+            now=now,
+            serious=serious,
+            waiting_for=side,
+            again_in_seconds=round(wait),
+            meanwhile="nothing is lost; if it lasts, `bridge doctor` says what to do",
+        )
 
 
 class _Progress:

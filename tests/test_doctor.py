@@ -75,7 +75,7 @@ async def test_the_key_is_wrong(letta: tuple[str, StandIn], tmp_path: Path) -> N
     assert said["FAIL Letta"] == (
         f"Letta refused the key (401) for GET /v1/runs/ at {letta[0]}: Unauthorized. Check LETTA_API_KEY."
     )
-    assert said["ok   traces"] == "traces do not go out over OTLP: nothing to try"
+    assert said["ok   traces"] == "not sent over OTLP (OTEL_TRACES_EXPORTER): nothing to try"
 
 
 async def test_the_address_is_another_services(tmp_path: Path) -> None:

@@ -353,6 +353,7 @@ def test_the_bridges_own_metrics_as_prometheus_names_them(own: SelfMetrics) -> N
         "letta_bridge_ledger_size_bytes": "gauge",
         "letta_bridge_schema_unknown_fields": "counter",
         "letta_bridge_cursor_restarts": "counter",
+        "letta_bridge_wakeups": "counter",
     }
     assert ("letta_bridge_requests_total", {"endpoint": "/v1/runs/", "answer": "200"}, 1) in samples(
         families["letta_bridge_requests"]

@@ -131,6 +131,7 @@ def test_what_an_alert_rests_on_is_there_before_it_happens(own: SelfMetrics) -> 
         "letta_bridge.log_events": 4,
         "letta_bridge.metric_exports": 3,
         "letta_bridge.cursor.restarts": 1,
+        "letta_bridge.wakeups": 5,
     }
     assert not any(value for series in zeros.values() for value in series.values())
     answers = {dict(attributes)["answer"] for attributes in zeros["letta_bridge.requests"]}
@@ -209,7 +210,7 @@ def test_histograms_are_told_in_differences_and_gauges_as_they_are(own: SelfMetr
     data = {metric.name: metric for metric in metrics_in(own.difference())}
     assert data["letta_bridge.sweep.duration"].histogram.data_points[0].sum == 2
     assert data["letta_bridge.sweep.duration"].histogram.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA
-    assert data["letta_bridge.lag"].gauge.data_points[0].as_int == 7
+    assert data["letta_bridge.lag"].gauge.data_points[0].as_double == 7
 
 
 def metrics_in(message: ExportMetricsServiceRequest) -> list[Metric]:

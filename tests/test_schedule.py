@@ -84,6 +84,70 @@ async def test_a_clock_that_is_set_back_an_hour_does_not_stall_the_jobs() -> Non
     assert runs == 5
 
 
+async def test_a_job_runs_each_time_its_moment_comes() -> None:
+    schedule = Schedule()
+    moments: asyncio.Queue[int] = asyncio.Queue()
+    seen = 0
+
+    async def moment() -> None:
+        await moments.get()
+
+    async def job() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 3:
+            schedule.stop()
+
+    for number in range(5):
+        moments.put_nowait(number)
+    schedule.whenever(moment, job)
+    await asyncio.wait_for(schedule.until_stopped(grace=5, on_stop=lambda: None), 5)
+    assert seen == 3
+
+
+async def test_a_woken_job_under_way_finishes_and_one_that_waits_is_not_waited_for() -> None:
+    schedule = Schedule()
+    told, finished, once = asyncio.Event(), False, asyncio.Event()
+    once.set()
+
+    async def moment() -> None:
+        await once.wait()
+        once.clear()
+
+    async def job() -> None:
+        nonlocal finished
+        schedule.stop()
+        await told.wait()
+        finished = True
+
+    schedule.whenever(moment, job)
+    schedule.whenever(asyncio.Event().wait, job)  # type: ignore[arg-type] # what it returns is of no interest
+    await asyncio.wait_for(schedule.until_stopped(grace=5, on_stop=told.set), 5)
+    assert finished
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_woken_job_that_outlasts_the_grace_time_is_cut_off_and_one_that_fails_ends_everything() -> None:
+    async def at_once() -> None:
+        await asyncio.sleep(0)
+
+    async def hangs() -> None:
+        schedule.stop()
+        await asyncio.Event().wait()
+
+    async def fails() -> None:
+        raise ValueError("the ledger is full")
+
+    schedule = Schedule()
+    schedule.whenever(at_once, hangs)
+    with pytest.raises(TimeoutError):
+        await schedule.until_stopped(grace=0.01, on_stop=lambda: None)
+    schedule = Schedule()
+    schedule.whenever(at_once, fails)
+    with pytest.raises(ValueError, match="the ledger is full"):
+        await schedule.until_stopped(grace=5, on_stop=lambda: None)
+
+
 async def test_a_failing_job_ends_everything_with_its_own_words() -> None:
     schedule = Schedule()
 

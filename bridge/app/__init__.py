@@ -1,19 +1,21 @@
-"""The composition root: the one package that knows every concrete class."""
+"""The composition root: the one package that knows every concrete class.
 
-from bridge.app.backfill import assemble_backfill, open_backfill
-from bridge.app.parts import access, backend, endpoint, ledger_beside, map_options, stream_ledger
-from bridge.app.service import assemble, once, open_service, run
+`bridge.app.backfill` is imported by whoever backfills: the service has no need of it.
+"""
+
+from bridge.app.parts import access, backend, endpoint, ledger_beside, map_options, masking, stream_ledger
+from bridge.app.service import assemble, collect_rarely, once, open_service, run
 
 __all__ = [
     "access",
     "assemble",
-    "assemble_backfill",
     "backend",
+    "collect_rarely",
     "endpoint",
     "ledger_beside",
     "map_options",
+    "masking",
     "once",
-    "open_backfill",
     "open_service",
     "run",
     "stream_ledger",

@@ -25,7 +25,8 @@ from bridge.settings import Settings, destination
 from bridge.source.client import LettaClient
 from bridge.source.letta import LettaSource
 from bridge.sweep.loose import LooseSteps
-from bridge.sweep.sweep import Limits, Sweep
+from bridge.sweep.report import Limits
+from bridge.sweep.sweep import Sweep
 from bridge.sweep.visit import Visitor
 
 _REPORTS_EVERY = 2.0  # seconds of work after which a backfill shows how far it is

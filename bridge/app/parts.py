@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bridge.clock import Clock
 from bridge.export.answers import Signal, Sink
@@ -24,7 +26,7 @@ from bridge.log import get_logger
 from bridge.map.options import MapOptions
 from bridge.observe import SelfMetrics
 from bridge.resource import resource
-from bridge.settings import Settings, destination, resolve
+from bridge.settings import Settings, destination, resolve, secret_values
 from bridge.source.client import Access
 from bridge.sweep.sender import Sender
 from bridge.sweep.visit import Wanted
@@ -53,6 +55,19 @@ def endpoint(settings: Settings, signal: Signal) -> Endpoint | None:
     if destination(settings.export, signal.value) != "otlp":
         return None
     return Endpoint(**asdict(resolve(settings.otlp, signal.value)))
+
+
+def addresses(settings: Settings) -> Mapping[Signal, str]:
+    """Where each signal goes, by scheme, host and port, or by the kind of exporter; none for what goes nowhere."""
+    kinds = {signal: destination(settings.export, signal.value) for signal in Signal}
+    found = {signal: endpoint(settings, signal) for signal, kind in kinds.items() if kind != "none"}
+    return {signal: _authority(to.url) if to else kinds[signal] for signal, to in found.items()}
+
+
+def _authority(url: str) -> str:
+    """Of an URL, or of a gRPC target as it stands."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else url
 
 
 async def stream_ledger(settings: Settings, location: Path, *, now: float) -> Ledger:
@@ -95,6 +110,16 @@ def map_options(settings: Settings) -> MapOptions:
     )
 
 
+def masking(settings: Settings) -> Callable[[str], str]:
+    """Takes out of a text what these settings keep secret: a reason may repeat what was sent to who gave it."""
+    endpoints = filter(None, (endpoint(settings, signal) for signal in Signal))
+    secrets = {*secret_values(settings), *(secret for one in endpoints for secret in one.secrets())}
+    if not secrets:
+        return str
+    pattern = re.compile("|".join(re.escape(secret) for secret in sorted(secrets, key=len, reverse=True)))
+    return lambda text: pattern.sub("***", text)
+
+
 def wants_differences(settings: Settings) -> bool:
     """Whether the backend is told differences; one that is told nothing has not been told those either."""
     return settings.metrics.temporality != "cumulative" and destination(settings.export, "metrics") != "none"
@@ -107,7 +132,13 @@ def wanted(settings: Settings) -> Wanted:
 
 
 def sender(
-    settings: Settings, sink: Sink, ledger: Ledger, metrics: SelfMetrics, examples: Examples | None = None
+    settings: Settings,
+    sink: Sink,
+    ledger: Ledger,
+    metrics: SelfMetrics,
+    examples: Examples | None = None,
+    *,
+    clock: Clock | None = None,
 ) -> Sender:
     """What hands batches to the backend: encoded under the services that the user wants."""
     of_letta, per_agent = resource(settings), settings.map.service_per_agent
@@ -118,6 +149,7 @@ def sender(
         partial(encode_log_batches, resource=of_letta, per_agent=per_agent),
         metrics,
         examples=examples,
+        clock=clock,
     )
 
 

@@ -24,8 +24,9 @@ from bridge.schedule import Backoff
 from bridge.settings.durations import StartFrom
 from bridge.source.letta import LettaSource
 from bridge.sweep.discovery import created_ns
+from bridge.sweep.report import Report
 from bridge.sweep.sender import BackendWaiting
-from bridge.sweep.sweep import Report, Sweep
+from bridge.sweep.sweep import Sweep
 
 _NAP: Final = 1.0  # seconds within which a signal is noticed while there is nothing to do
 _PATIENCE: Final = 30.0  # seconds beyond the times of the policy that are given to runs which cannot be read

@@ -34,7 +34,7 @@ def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
 async def _run(given: argparse.Namespace, settings: Settings) -> int:
     import asyncio
 
-    from bridge import app
+    from bridge.app.backfill import open_backfill
     from bridge.backfill.bounds import asked
     from bridge.backfill.progress import shown
     from bridge.backfill.result import summary
@@ -43,7 +43,7 @@ async def _run(given: argparse.Namespace, settings: Settings) -> int:
 
     clock = SystemClock()
     wanted = asked(given.since, given.until, given.agent, now=clock.now())
-    async with app.open_backfill(settings, with_metrics=given.with_metrics, dry_run=given.dry_run) as backfill:
+    async with open_backfill(settings, with_metrics=given.with_metrics, dry_run=given.dry_run) as backfill:
         with stopping(backfill.stop) as signals:
             try:
                 with shown(sys.stderr, clock.now) as progress:

@@ -18,9 +18,14 @@ def declare(
     commands: Subparsers[argparse.ArgumentParser], name: str, run: Run, help_: str
 ) -> argparse.ArgumentParser:
     """A parser that has `--config` and runs `run`; the description is the help with a full stop."""
-    parser = commands.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
+    parser = commands.add_parser(name, help=help_, description=described(help_))
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="settings file (default: $BRIDGE_CONFIG, then config/bridge.yaml)"
     )
     parser.set_defaults(command=run)
     return parser
+
+
+def described(about: str) -> str:
+    """The line of the list of commands as the first sentence of a command's own help."""
+    return f"{about[0].upper()}{about[1:]}."

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
-from bridge.commands.command import Subparsers, declare
+from bridge.commands.command import Subparsers, declare, described
 
 if TYPE_CHECKING:
     from bridge.commands.letter_text import Entry
@@ -35,7 +35,7 @@ class Say(Protocol):
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
     about = "what no backend would take, and what of Letta's could not be read"
-    parser = commands.add_parser("dead-letters", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser = commands.add_parser("dead-letters", help=about, description=described(about))
     actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listing = declare(actions, "list", _list, "one line for each letter")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -196,34 +196,16 @@ async def _retrying(settings: Settings, ledger: Ledger) -> AsyncIterator[Retry]:
 
 def _speaker(settings: Settings) -> Say:
     """Prints a line without secrets; what is unprintable, or not in the output's encoding, is escaped."""
+    from bridge import app
     from bridge.commands.letter_text import harmless
 
-    mask = _masked(settings)
+    mask = app.masking(settings)  # a letter's reason may come from before a key was changed
 
     def say(line: str, stream: TextIO = sys.stdout) -> None:
         encoding = stream.encoding or "utf-8"
         print(harmless(mask(line)).encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
     return say
-
-
-def _masked(settings: Settings) -> Callable[[str], str]:
-    """Takes out what these settings keep secret: a letter's reason may come from before a key was changed."""
-    from bridge import app
-    from bridge.export.answers import Signal
-    from bridge.settings import secret_values
-
-    endpoints = [endpoint for signal in Signal if (endpoint := app.endpoint(settings, signal))]
-    secrets = sorted(secret_values(settings), key=len, reverse=True)
-
-    def mask(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        for endpoint in endpoints:
-            text = endpoint.mask(text)
-        return text
-
-    return mask
 
 
 def _agreed(question: str) -> bool:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bridge.commands.command import Subparsers
+from bridge.commands.command import Subparsers, described
 from bridge.errors import BridgeError
 from bridge.listen import Address, parse
 
@@ -31,10 +31,13 @@ _MORE_THAN_A_PAGE: Final = 65536  # bytes
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
     about = "ask the bridge that runs here whether it is alive; exit code 0 or 1"
-    parser = commands.add_parser("healthcheck", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser = commands.add_parser("healthcheck", help=about, description=described(about))
     parser.add_argument("--ready", action="store_true", help="ask whether Letta and the backend answer it, too")
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings file, read where BRIDGE_LISTEN is not set"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings file, of which only the address of the pages is read, where BRIDGE_LISTEN is not set",
     )
     parser.set_defaults(plain=_check)
 
@@ -101,6 +104,16 @@ def _said(answer: HTTPResponse) -> str:
         page = json.loads(answer.read(_MORE_THAN_A_PAGE))
     except ValueError:
         page = None
-    parts = page.items() if isinstance(page, dict) else ()
-    wrong = [f"{name}: {text}" for name, text in parts if isinstance(text, str) and text != "ok"]
+    parts = page if isinstance(page, dict) else {}
+    ago = parts.get("answered_s_ago")
+    last = ago if isinstance(ago, dict) else {}
+    wrong = [
+        f"{name}: {text}{_since(last.get(name))}"
+        for name, text in parts.items()
+        if isinstance(text, str) and text != "ok"
+    ]
     return one_line("; ".join(wrong)) or f"status {answer.status}"
+
+
+def _since(ago: object) -> str:
+    return f" (its last good answer was {ago:.0f} s ago)" if isinstance(ago, int | float) else ""

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bridge.commands.command import Subparsers, declare
+from bridge.commands.command import Subparsers, declare, described
 
 if TYPE_CHECKING:
     from bridge.ledger.file import LedgerFile
@@ -28,7 +28,7 @@ _RESTORING: Final = (
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
     about = "what the ledger remembers"
-    parser = commands.add_parser("state", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    parser = commands.add_parser("state", help=about, description=described(about))
     actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     declare(actions, "show", _show, "where each stream stands")
     forgetting = declare(actions, "forget", _forget, "follow some runs no further, or remove a stream")

@@ -1,6 +1,9 @@
 """Records of one signal into requests that a backend takes: capped by count and bytes, in their order.
 
 Within a request the records of one service stand together, the services in the order in which they first came up.
+Spans and log records are laid out alike: a request has groups (field 1), a group its resource (1) and its one scope
+(2), that has its name (1) and the records (2), and both end with a schema's address. So requests are put together of
+bytes here, whatever the signal.
 """
 
 from __future__ import annotations
@@ -8,134 +11,135 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.sdk.resources import Resource
 
 from bridge.export.fields import SCHEMA_URL, fill_resource, fill_scope
 from bridge.export.services import Service, of_agent, of_deployment, resource_of
-
-if TYPE_CHECKING:
-    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+from bridge.export.wire import FIRST, SECOND, sized
 
 MAX_RECORDS = 512
 MAX_BYTES = 3_500_000  # gRPC servers take 4 MiB by default
 
-_TAG_AND_LENGTH = 6  # bytes in front of a record or a level, at most
+_LONGEST_HEAD: Final = 6  # bytes in front of a record or a level, at most
 
 T = TypeVar("T")
 
 
+class Header(NamedTuple):
+    """What stands around the records of one service: serialised fields of its group, and of the scope in that."""
+
+    group_before: bytes
+    scope_before: bytes
+    scope_after: bytes
+    group_after: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of a group without records, at most."""
+        return sum(map(len, self)) + 2 * _LONGEST_HEAD
+
+
 @dataclass(frozen=True, slots=True)
 class Layout(Generic[T]):
-    """How a signal's requests are made.
+    """How one signal's things become records, and what stands around them.
 
     Attributes:
-        request: an empty one.
-        groups: the field of a request with the groups, one for each resource.
-        scopes: the field of a group with its one scope.
-        records: the field of that with the records.
-        fill: writes one thing into its record.
+        record: one thing as a serialised record.
+        service: under which service it is sent.
+        header: of a service.
     """
 
-    request: Callable[[], Any]
-    groups: str
-    scopes: str
-    records: str
-    fill: Callable[[Any, T], None]
+    record: Callable[[T], bytes]
+    service: Callable[[Any], Service]
+    header: Callable[[Service], Header]
 
 
-class Headers(Generic[T]):
-    """What stands above the records: made once for each service."""
+def layout(record: Callable[[T], bytes], resource: Resource, *, version: str, per_agent: bool) -> Layout[T]:
+    """The layout of a signal; headers are made once for each service.
 
-    def __init__(self, layout: Layout[T], resource: Resource, *, version: str, per_agent: bool) -> None:
-        """Nothing is made yet.
+    Args:
+        record: one thing as a serialised record.
+        resource: the deployment's.
+        version: the bridge's.
+        per_agent: whether each agent is a service of its own.
+    """
 
-        Args:
-            layout: the signal's.
-            resource: the deployment's.
-            version: the bridge's.
-            per_agent: whether each agent is a service of its own.
-        """
-        self.layout = layout
-        self.service: Callable[[Any], Service] = of_agent if per_agent else of_deployment
-        self.of = cache(lambda service: self._made(resource_of(service, resource), version))
+    @cache
+    def header(service: Service) -> Header:
+        return _header(resource_of(service, resource), version)
 
-    def _made(self, resource: Resource, version: str) -> Any:
-        """A group with its resource and scope and no record yet."""
-        group = getattr(self.layout.request(), self.layout.groups).add(schema_url=resource.schema_url)
-        fill_resource(group.resource, resource)
-        scope = getattr(group, self.layout.scopes).add(schema_url=SCHEMA_URL)
-        fill_scope(scope.scope, version)
-        return group
+    return Layout(record, of_agent if per_agent else of_deployment, header)
 
 
-class Growing(Generic[T]):
-    """A request that knows an upper bound of its own serialised size."""
-
-    def __init__(self, headers: Headers[T]) -> None:
-        """Begin empty."""
-        self._headers, self._layout = headers, headers.layout
-        self._message = self._layout.request()
-        self._groups = getattr(self._message, self._layout.groups)
-        self._records: dict[Service, RepeatedCompositeFieldContainer[Any]] = {}
-        self._last: Service = None
-        self.size = 0
-        self.count = 0
-
-    def add(self, thing: T) -> None:
-        """Write one more record."""
-        self._last = self._headers.service(thing)
-        record = self._records_of(self._last).add()
-        self._layout.fill(record, thing)
-        self._grown(record)
-
-    def put(self, service: Service, record: Any) -> None:
-        """Take over a record that is written already."""
-        self._last = service
-        self._records_of(service).append(record)
-        self._grown(record)
-
-    def take_back(self) -> tuple[Service, Any]:
-        """Remove what was written last, and its group where it is the only one there."""
-        records = self._records[self._last]
-        record = records.pop()
-        if not records:
-            del self._records[self._last]
-            del self._groups[-1]
-        return self._last, record
-
-    def serialised(self) -> bytes:
-        """The request; none of it changes any more."""
-        message: bytes = self._message.SerializeToString()
-        return message
-
-    def _records_of(self, service: Service) -> RepeatedCompositeFieldContainer[Any]:
-        if service not in self._records:
-            group = self._groups.add()
-            group.CopyFrom(self._headers.of(service))
-            self.size += group.ByteSize() + 2 * _TAG_AND_LENGTH  # both levels' lengths take more room as they fill
-            (scope,) = getattr(group, self._layout.scopes)
-            self._records[service] = getattr(scope, self._layout.records)
-        return self._records[service]
-
-    def _grown(self, record: Any) -> None:
-        self.size += record.ByteSize() + _TAG_AND_LENGTH
-        self.count += 1
-
-
-def batches(things: Iterable[T], headers: Headers[T], *, max_records: int, max_bytes: int) -> Iterator[bytes]:
+def batches(things: Iterable[T], layout: Layout[T], *, max_records: int, max_bytes: int) -> Iterator[bytes]:
     """Serialised requests; a record that is longer than `max_bytes` by itself goes alone."""
-    request = Growing(headers)
+    request = _Growing(layout.header)
     for thing in things:
-        if request.count >= max_records:
+        service, record = layout.service(thing), layout.record(thing)
+        if not request.add(service, record, max_records=max_records, max_bytes=max_bytes):
             yield request.serialised()
-            request = Growing(headers)
-        request.add(thing)
-        if request.size > max_bytes and request.count > 1:
-            last = request.take_back()
-            yield request.serialised()
-            request = Growing(headers)
-            request.put(*last)
+            request = _Growing(layout.header)
+            request.add(service, record, max_records=max_records, max_bytes=max_bytes)
     if request.count:
         yield request.serialised()
+
+
+class _Growing:
+    """A request that knows an upper bound of its own serialised size."""
+
+    def __init__(self, header: Callable[[Service], Header]) -> None:
+        self._header = header
+        self._groups: dict[Service, _Group] = {}
+        self._size = 0
+        self.count = 0
+
+    def add(self, service: Service, record: bytes, *, max_records: int, max_bytes: int) -> bool:
+        """Take one more record; False where there is no room, but the first one always has room."""
+        group = self._groups.get(service)
+        size = self._size + len(record) + _LONGEST_HEAD + (0 if group else self._header(service).size)
+        if self.count and (self.count >= max_records or size > max_bytes):
+            return False
+        if group is None:
+            group = self._groups[service] = _Group(self._header(service))
+        group.records += (sized(SECOND, len(record)), record)
+        self._size = size
+        self.count += 1
+        return True
+
+    def serialised(self) -> bytes:
+        """The request."""
+        return b"".join(part for group in self._groups.values() for part in group.parts())
+
+
+class _Group:
+    """The records of one service, each behind its head."""
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self.records: list[bytes] = []
+
+    def parts(self) -> Iterator[bytes]:
+        """The bytes of the group, its own head first: each level says how long it is before what is in it."""
+        header, records = self._header, self.records
+        scope_size = len(header.scope_before) + sum(map(len, records)) + len(header.scope_after)
+        scope_head = sized(SECOND, scope_size)
+        group_size = len(header.group_before) + len(scope_head) + scope_size + len(header.group_after)
+        yield from (sized(FIRST, group_size), header.group_before, scope_head, header.scope_before)
+        yield from records
+        yield from (header.scope_after, header.group_after)
+
+
+def _header(resource: Resource, version: str) -> Header:
+    """Written by the messages of spans, to which those of log records are alike."""
+    group, scope = ResourceSpans(), ScopeSpans()
+    fill_resource(group.resource, resource)
+    fill_scope(scope.scope, version)
+    return Header(
+        group_before=group.SerializeToString(),
+        scope_before=scope.SerializeToString(),
+        scope_after=ScopeSpans(schema_url=SCHEMA_URL).SerializeToString(),
+        group_after=ResourceSpans(schema_url=resource.schema_url).SerializeToString(),
+    )

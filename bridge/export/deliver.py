@@ -29,7 +29,7 @@ from bridge.export.answers import (
     Unsupported,
     Waiting,
 )
-from bridge.export.records import Record, empty, part, records
+from bridge.export.records import Record, count, empty, part, records
 from bridge.ledger.ledger import DeadLetter
 
 _ONE: Final[Mapping[Signal, str]] = {Signal.TRACES: "span", Signal.LOGS: "event"}
@@ -67,7 +67,7 @@ async def deliver(sink: Sink, signal: Signal, payload: bytes) -> Delivery:
         signal: TRACES or LOGS.
         payload: a serialised ExportTraceServiceRequest or ExportLogsServiceRequest.
     """
-    total = len(records(signal, payload))
+    total = count(signal, payload)
     settled = _Settled(signal)
     court = _Court(sink, signal, payload)
     todo = [(0, total)]

@@ -36,13 +36,14 @@ def differences(totals: Mapping[SeriesKey, Total], told: Told) -> dict[SeriesKey
     for key, total in totals.items():
         before, since_ns = told.series.get(key, (Total(), told.until_ns))
         if key[0] in CATALOGUE and (total.count, total.buckets) != (before.count, before.buckets):
-            added = _minus(total, before, monotonic=CATALOGUE[key[0]].kind is Kind.COUNTER)
+            added = minus(total, before, monotonic=CATALOGUE[key[0]].kind is Kind.COUNTER)
             whole = Total(sum=before.sum + added.sum, count=total.count, buckets=total.buckets)
             found[key] = Difference(added, since_ns, whole)
     return found
 
 
-def _minus(total: Total, before: Total, *, monotonic: bool) -> Total:
+def minus(total: Total, before: Total, *, monotonic: bool = True) -> Total:
+    """What came to `before` to make `total`."""
     rest = total.sum - before.sum
     earlier = before.buckets or (0,) * len(total.buckets)
     return Total(

@@ -6,17 +6,18 @@ backend's to refuse, and then costs that one span alone.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags
 from opentelemetry.proto.trace.v1.trace_pb2 import Status as StatusMessage
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
-from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Growing, Headers, Layout, batches
+from bridge.export.batches import MAX_BYTES, MAX_RECORDS, batches, layout
 from bridge.export.fields import fill_attributes, moment, well_formed
+from bridge.export.wire import plain_span
 from bridge.map.telemetry import Span, SpanKind, StatusCode
 
 _KINDS = {SpanKind.INTERNAL: SpanMessage.SPAN_KIND_INTERNAL, SpanKind.CLIENT: SpanMessage.SPAN_KIND_CLIENT}
@@ -32,10 +33,8 @@ def encode_spans(
     spans: Iterable[Span], resource: Resource, *, version: str = __version__, per_agent: bool = False
 ) -> bytes:
     """One serialised ExportTraceServiceRequest, however large."""
-    request = Growing(Headers(_LAYOUT, resource, version=version, per_agent=per_agent))
-    for span in spans:
-        request.add(span)
-    return request.serialised()
+    made = layout(encoded, resource, version=version, per_agent=per_agent)
+    return b"".join(batches(spans, made, max_records=sys.maxsize, max_bytes=sys.maxsize))
 
 
 def encode_batches(
@@ -52,8 +51,21 @@ def encode_batches(
     None holds more than `max_spans` spans or is longer than `max_bytes`, except that a span which is too long by
     itself goes alone. With `per_agent` each is sent under its agent's service.
     """
-    headers = Headers(_LAYOUT, resource, version=version, per_agent=per_agent)
-    return tuple(batches(spans, headers, max_records=max_spans, max_bytes=max_bytes))
+    made = layout(encoded, resource, version=version, per_agent=per_agent)
+    return tuple(batches(spans, made, max_records=max_spans, max_bytes=max_bytes))
+
+
+def encoded(span: Span) -> bytes:
+    """One span's message."""
+    plain = plain_span(span)
+    return plain if plain is not None else encoded_by_messages(span)
+
+
+def encoded_by_messages(span: Span) -> bytes:
+    """The same, whatever the span holds; repaired as far as possible."""
+    message = SpanMessage()
+    _fill_span(message, span)
+    return message.SerializeToString()
 
 
 def _fill_span(message: SpanMessage, span: Span) -> None:
@@ -90,6 +102,3 @@ def _fill_links(message: SpanMessage, span: Span) -> None:
         into.span_id = link.span_id
         into.flags = _LOCAL
         into.dropped_attributes_count = fill_attributes(into.attributes, link.attributes)
-
-
-_LAYOUT: Layout[Span] = Layout(ExportTraceServiceRequest, "resource_spans", "scope_spans", "spans", _fill_span)

@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bridge.errors import SettingsError
+from bridge.masking import masker
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
@@ -67,11 +68,10 @@ class Endpoint:
 
     def mask(self, text: str) -> str:
         """`text` with everything secret replaced; a backend may repeat what it was sent."""
-        for secret in sorted(self._secrets(), key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return masker(self.secrets())(text)
 
-    def _secrets(self) -> Iterator[str]:
+    def secrets(self) -> Iterator[str]:
+        """Everything that `mask` takes out."""
         parts = urlsplit(self.url)
         values = [*self.headers.values(), parts.password or "", *(value for _, value in parse_qsl(parts.query))]
         for value in values:

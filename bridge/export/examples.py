@@ -33,10 +33,11 @@ class Examples:
     def add(self, measurements: Iterable[Measurement]) -> None:
         """Take those of histograms, in the order in which they came."""
         for measurement in measurements:
-            bounds = CATALOGUE[measurement.instrument].bounds
-            if measurement.example and bounds:
+            instrument, _, value, example = measurement
+            bounds = CATALOGUE[instrument].bounds
+            if example and bounds:
                 self.taken += 1
-                self._take(measurement, bisect_left(bounds, measurement.value))
+                self._take(measurement, bisect_left(bounds, value))
         while len(self._by_series) > self._most:
             del self._by_series[next(iter(self._by_series))]
 
@@ -45,7 +46,7 @@ class Examples:
         return [measurement for number, measurement in self._by_series.get(series, {}).values() if number > after]
 
     def _take(self, measurement: Measurement, bucket: int) -> None:
-        key = (measurement.instrument, measurement.attributes)
+        key = measurement[:2]
         buckets = self._by_series.pop(key, {})
         self._by_series[key] = buckets  # the last in the order is the last that got one
         before = buckets.get(bucket)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogRecordFlags, SeverityNumber
 from opentelemetry.sdk.resources import Resource
 
 from bridge import __version__
-from bridge.export.batches import MAX_BYTES, MAX_RECORDS, Headers, Layout, batches
+from bridge.export.batches import MAX_BYTES, MAX_RECORDS, batches, layout
 from bridge.export.fields import fill_attributes, moment, well_formed
 from bridge.map.telemetry import LogEvent
 
@@ -34,8 +33,14 @@ def encode_log_batches(
     None holds more than `max_events` events or is longer than `max_bytes`, except that an event which is too long by
     itself goes alone. With `per_agent` each is sent under its agent's service.
     """
-    headers = Headers(_LAYOUT, resource, version=version, per_agent=per_agent)
-    return tuple(batches(events, headers, max_records=max_events, max_bytes=max_bytes))
+    made = layout(_encoded, resource, version=version, per_agent=per_agent)
+    return tuple(batches(events, made, max_records=max_events, max_bytes=max_bytes))
+
+
+def _encoded(event: LogEvent) -> bytes:
+    record = LogRecord()
+    _fill_record(record, event)
+    return record.SerializeToString()
 
 
 def _fill_record(record: LogRecord, event: LogEvent) -> None:
@@ -50,8 +55,3 @@ def _fill_record(record: LogRecord, event: LogEvent) -> None:
     record.trace_id = event.trace_id
     record.span_id = event.span_id
     record.flags = _SAMPLED
-
-
-_LAYOUT: Layout[LogEvent] = Layout(
-    ExportLogsServiceRequest, "resource_logs", "scope_logs", "log_records", _fill_record
-)

@@ -55,8 +55,9 @@ def metrics_request(
     now_ns: int,
     resource: Resource,
     delta: bool = False,
+    instruments: Mapping[str, Instrument] = CATALOGUE,
 ) -> ExportMetricsServiceRequest:
-    """Every series and every gauge, one metric an instrument, in the catalogue's order.
+    """Every series and every gauge, one metric an instrument, in the order of `instruments`.
 
     Args:
         counted: by series.
@@ -64,6 +65,7 @@ def metrics_request(
         now_ns: the moment, nanoseconds since the epoch.
         resource: whose they are.
         delta: whether the series are differences instead of totals.
+        instruments: by name; those of Letta's records by default.
     """
     request = ExportMetricsServiceRequest()
     message = request.resource_metrics.add(schema_url=resource.schema_url)
@@ -71,7 +73,7 @@ def metrics_request(
     scope = message.scope_metrics.add(schema_url=SCHEMA_URL)
     fill_scope(scope.scope, __version__)
     by_name = _by_name(counted)
-    for name, instrument in CATALOGUE.items():
+    for name, instrument in instruments.items():
         if name in by_name:
             _fill_series(_described(scope.metrics.add(), instrument), instrument, by_name[name], now_ns, delta=delta)
         if name in gauges:

@@ -12,6 +12,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bridge.export.answers import Signal
+from bridge.export.wire import count_records
 
 if TYPE_CHECKING:
     from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
@@ -34,6 +35,14 @@ def parsed(signal: Signal, payload: bytes) -> Request:
 def records(signal: Signal, payload: bytes) -> Sequence[Record]:
     """The spans or log records of a request, in their order."""
     return [record for scope in _scopes(parsed(signal, payload)) for record in scope]
+
+
+def count(signal: Signal, payload: bytes) -> int:
+    """How many there are; raises DecodeError where the request is none."""
+    try:
+        return count_records(payload)
+    except ValueError:
+        return len(records(signal, payload))
 
 
 def part(signal: Signal, payload: bytes, start: int, stop: int) -> bytes:

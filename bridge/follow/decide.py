@@ -19,7 +19,7 @@ from bridge.follow.state import FollowedRun, Phase
 from bridge.follow.trail import advance
 from bridge.source.models import Run, Step
 
-__all__ = ["ACTIVE", "Policy", "decide", "is_over"]
+__all__ = ["ACTIVE", "Policy", "decide", "is_over", "over_since"]
 
 _QUIET_SHARE: Final = 0.1  # a run without news for 100 s is looked at every 10 s
 _NEXT_SWEEP: Final = 0.1  # seconds: soon, but not again in the sweep that is under way
@@ -52,9 +52,10 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
         policy: the user's patience.
     """
     followed = steady(followed, reading)
-    over_since = _over_since(followed, reading)
+    since = _over_since(followed, reading)
     seen = _fingerprint(reading)
-    view = _View(followed, reading, policy, over_since, changed=seen != followed.seen)
+    speaking = frozenset(message.step_id for message in reading.messages)
+    view = _View(followed, reading, policy, since, speaking, changed=seen != followed.seen)
     verdicts = view.verdicts()
     settled = tuple(SettledStep(step, verdict) for step in reading.steps if (verdict := verdicts.get(step.id)))
     at = reading.at
@@ -63,20 +64,21 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
     progress = advance(followed, start, reading.order, {step.step.id for step in settled})
     drained = progress.drained and not reading.more
     due = view.closing() if drained else None
-    once_more = bool(settled) and due is Closing.OVER  # a page that brought steps may have been cut
+    # A page that brought steps may have been cut.
+    once_more = bool(settled) and due is Closing.OVER and not reading.ended
     closing = None if once_more else due
     run = followed.model_copy(
         update={
             "agent_id": reading.run.agent_id or followed.agent_id,
             "status": reading.run.status,
             "stop_reason": reading.run.stop_reason,
-            "over_since": over_since,
+            "over_since": since,
             "cursor": progress.cursor,
             "trail": progress.trail,
             "sent": progress.sent,
             "noted": {**followed.noted, **unusual(settled)},
             "told": followed.told or ((followed.status, followed.stop_reason) if followed.span_sent else None),
-            "waiting": {step.id: view.since(step) for step in reading.steps if _waits(step, verdicts, over_since)},
+            "waiting": {step.id: view.since(step) for step in reading.steps if _waits(step, verdicts, since)},
             "seen": seen,
             "last_news": at if news else followed.last_news,
             "last_visit": at,
@@ -88,8 +90,8 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
         return Decision(settled, run.model_copy(update={"phase": phase, "sent": (), "waiting": {}}), closing)
     if once_more or (settled and reading.more):
         next_visit = _AT_ONCE
-    elif drained and over_since is not None:
-        next_visit = over_since + policy.settle  # read once more, then closed
+    elif drained and since is not None:
+        next_visit = since + policy.settle  # read once more, then closed
     else:
         next_visit = _next_visit(run, policy)
     return Decision(settled, run.model_copy(update={"next_visit": next_visit}))
@@ -103,6 +105,7 @@ class _View:
     reading: Reading
     policy: Policy
     over_since: float | None
+    speaking: frozenset[str | None]
     changed: bool
 
     def verdicts(self) -> dict[str, Outcome | None]:
@@ -112,9 +115,9 @@ class _View:
         one holds nobody.
         """
         verdicts: dict[str, Outcome | None] = {}
-        held = False
+        delivered, held = self.followed.delivered, False
         for step in self.reading.steps:
-            if step.id not in self.followed.delivered:
+            if step.id not in delivered:
                 verdicts[step.id] = None if held else self.verdict(step)
                 held = held or (verdicts[step.id] is None and not is_pending(step))
         return verdicts
@@ -163,7 +166,7 @@ class _View:
 
     def _has_messages(self, step: Step) -> bool:
         """A failed step has none, not even the user's."""
-        return outcome(step) is Outcome.FAILED or any(m.step_id == step.id for m in self.reading.messages)
+        return outcome(step) is Outcome.FAILED or step.id in self.speaking
 
     def _has_lengths(self, step: Step) -> bool:
         metrics = self.reading.step_metrics.get(step.id)
@@ -178,20 +181,33 @@ class _View:
         return not self.changed and quiet >= self.policy.stale_after
 
 
-def _over_since(followed: FollowedRun, reading: Reading) -> float | None:
-    """Since when the run is over by the bridge's clock, or None.
+def over_since(run: Run, followed: FollowedRun, *, at: float, server_now: float | None) -> float | None:
+    """Since when the run is over by the bridge's clock, as far as its row and the last visit tell; None if it is not.
 
     A run that ended before it was first seen counts from its completed_at, by the server's clock on both sides.
     A run whose status changed again (cancelled, then completed) counts from now.
+
+    Args:
+        run: its row.
+        followed: what was remembered since the last visit.
+        at: the bridge's clock.
+        server_now: the server's; None where it is not known.
     """
-    run, at = reading.run, reading.at
-    if is_over(run):
-        if followed.over_since is None:
-            return at - _age(run, reading.server_now)
-        return at if run.status != followed.status and followed.status in TERMINAL else followed.over_since
+    if not is_over(run):
+        return followed.over_since
+    if followed.over_since is None:
+        return at - _age(run, server_now)
+    return at if run.status != followed.status and followed.status in TERMINAL else followed.over_since
+
+
+def _over_since(followed: FollowedRun, reading: Reading) -> float | None:
+    """The same, as the steps tell too: a conversation's run is over with its last one, and goes on with another."""
+    since = over_since(reading.run, followed, at=reading.at, server_now=reading.server_now)
+    if is_over(reading.run):
+        return since
     if _last_step_ended(reading):
-        return at if followed.over_since is None else followed.over_since
-    return None if reading.steps else followed.over_since
+        return reading.at if since is None else since
+    return None if reading.steps else since
 
 
 def _age(run: Run, server_now: float | None) -> float:

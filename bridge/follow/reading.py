@@ -58,7 +58,8 @@ class Reading:
         run: the run's row, read before its steps.
         steps: the steps after the cursor, oldest first; one page. It may begin with steps that are delivered.
         order: ids of everything on that page, steps that could not be read included.
-        more: whether the server has further steps after this page.
+        more: whether the server is likely to have further steps after this page.
+        ended: whether it is proven that it has none.
         measured: whether lengths were asked for at all in this visit.
         messages: the run's messages after the message cursor, oldest first, of all steps.
         step_metrics: by step id; a step is missing where the budget did not reach or the row is not there yet.
@@ -75,6 +76,7 @@ class Reading:
     at: float
     order: tuple[str, ...] = ()
     more: bool = False
+    ended: bool = False
     measured: bool = True
     messages: tuple[Message, ...] = ()
     step_metrics: Mapping[str, StepMetrics] = field(default_factory=dict)

@@ -47,10 +47,12 @@ def advance(followed: FollowedRun, start: str | None, order: Sequence[str], sett
     delivered = followed.delivered.union(settled)
     passed = list(takewhile(delivered.__contains__, order))
     rest = order[len(passed) :]
-    hidden = [id_ for id_ in followed.sent if id_ not in order]  # may come back, and must not be sent twice then
+    listed = frozenset(order)
+    hidden = [id_ for id_ in followed.sent if id_ not in listed]  # may come back, and must not be sent twice then
+    newly = frozenset(passed)
     return Progress(
         cursor=passed[-1] if passed else start,
-        trail=(*(id_ for id_ in followed.trail if id_ not in passed), *passed)[-_LENGTH:],
+        trail=(*(id_ for id_ in followed.trail if id_ not in newly), *passed)[-_LENGTH:],
         sent=(*(id_ for id_ in rest if id_ in delivered), *hidden),
         drained=not rest,
     )

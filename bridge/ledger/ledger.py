@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +20,9 @@ from bridge.follow.state import FollowedRun
 from bridge.map.failures import Failure
 from bridge.map.telemetry import AttributeValue, Measurement
 from bridge.map.totals import SeriesKey, Total
+
+if TYPE_CHECKING:
+    from bridge.ledger.glance import Glance  # which asks `runs`, which needs this module
 
 __all__ = [
     "OVERFLOW",
@@ -316,6 +319,10 @@ class Ledger(Protocol):
         What is in flight is left alone, so that this can be done beside a running service. Returns False, and does
         nothing, where the letter is no longer there.
         """
+        ...
+
+    async def glance(self) -> Glance:
+        """What a person is shown of the stream, all at one moment."""
         ...
 
     async def size_bytes(self) -> int:

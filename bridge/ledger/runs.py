@@ -47,8 +47,8 @@ _OPEN: Final = """
     SELECT coalesce(status, 'unknown'), count(*), min(created_ns) FROM run
     WHERE stream = ? AND phase <> 'closed' AND phase = 'open' GROUP BY 1
 """
-_AWAITING_APPROVAL: Final = """
-    SELECT id FROM run WHERE stream = ? AND stop_reason = 'requires_approval' AND status IS NOT 'cancelled'
+AWAITING_APPROVAL: Final = """
+    SELECT id FROM run WHERE stream = ?1 AND stop_reason = 'requires_approval' AND status IS NOT 'cancelled'
     AND NOT EXISTS (
         SELECT 1 FROM run AS later
         WHERE later.stream = run.stream AND later.agent_id = run.agent_id AND later.created_ns > run.created_ns
@@ -141,7 +141,7 @@ def gauges(connection: Connection, stream: int) -> OpenRuns:
 
 def awaiting_approval(connection: Connection, stream: int) -> set[str]:
     """Ids of the runs that wait for an approval."""
-    return {id_ for (id_,) in connection.execute(_AWAITING_APPROVAL, (stream,))}
+    return {id_ for (id_,) in connection.execute(AWAITING_APPROVAL, (stream,))}
 
 
 def row_of(stream: int, run: FollowedRun, *, woken: bool = False) -> dict[str, object]:

@@ -22,6 +22,7 @@ from bridge.ledger import letters, series
 from bridge.ledger import runs as known_runs
 from bridge.ledger import told as told_series
 from bridge.ledger.file import LedgerFile
+from bridge.ledger.glance import Glance, glance
 from bridge.ledger.ledger import (
     SERIES_AT_MOST,
     Batch,
@@ -243,6 +244,11 @@ class SqliteLedger:
             self._make_true(connection, plan or Plan())
             letters.replace(connection, number, rest)
             return True
+
+    async def glance(self) -> Glance:
+        """See the protocol."""
+        with self._file.snapshot() as connection:
+            return glance(connection, self._stream)
 
     async def size_bytes(self) -> int:
         """See the protocol."""

@@ -71,7 +71,8 @@ def usd(step: Step, usage: Usage, at_ns: int) -> float | None:
     model = _model(step.provider_name, step.model_endpoint, step.model)
     if model is None:
         return None
-    card = _card(model.get_prices(datetime.fromtimestamp(at_ns // _NS, UTC)))
+    prices = model.prices  # most models have one price for all times
+    card = _card(_prices_at(model, at_ns) if isinstance(prices, list) else prices)
     dollars = card.lines[bisect_left(card.tiers, usage.input or 0)].dollars(usage) if card else None
     return None if dollars is None else float(dollars)
 
@@ -96,6 +97,10 @@ def _model(provider_name: str | None, endpoint: str | None, model: str | None) -
         if found and (known := found.find_model(model, all_providers=prices.providers)):
             return known
     return None
+
+
+def _prices_at(model: ModelInfo, at_ns: int) -> ModelPrice:
+    return model.get_prices(datetime.fromtimestamp(at_ns // _NS, UTC))
 
 
 def _bare(endpoint: str | None) -> str | None:

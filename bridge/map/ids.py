@@ -44,7 +44,8 @@ def span_id(trace_id: bytes, kind: str, source_id: str) -> bytes:
         kind: one of RUN, STEP, CHAT and TOOL.
         source_id: what it was made from: a run's or step's id, or for a tool the step's and the call's.
     """
-    return _digest(b"%b%b\0%b" % (trace_id, kind.encode(), _bytes(source_id)), 8)
+    source = source_id.encode() if source_id.isascii() else _bytes(source_id)
+    return _digest(trace_id + kind.encode() + b"\0" + source, 8)
 
 
 def _uuid(record_id: str) -> str | None:

@@ -7,17 +7,17 @@ holds; what is missing is left out, what is odd passes through as text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
-from bridge.follow.state import FollowedRun, Sums
-from bridge.map import feedback, ids, measurements, timing, wrong
+from bridge.follow.state import FollowedRun
+from bridge.map import feedback, ids, measurements, timing, values, wrong
 from bridge.map.failures import Failure
 from bridge.map.options import MapOptions
-from bridge.map.run import add_step, run_span, run_span_id
+from bridge.map.run import SentStep, add_steps, run_span, run_span_id
 from bridge.map.status import run_status, step_status
-from bridge.map.step import Place, step_place, step_spans
+from bridge.map.step import Place, shared_by, step_place, step_spans
 from bridge.map.telemetry import LogEvent, Measurement, Span, Telemetry
 from bridge.map.timing import Interval, StepTimes
 from bridge.map.tools import Conversation, ToolRun, link_to_step, tool_span
@@ -44,7 +44,7 @@ def map_steps(decision: Decision, reading: Reading, options: MapOptions) -> Mapp
         options: the user's choices.
     """
     run = _named(decision.run, reading)
-    out = _Harvest(options, timing.clock_ns(reading.at), run.sums)
+    out = _Harvest(options, timing.clock_ns(reading.at))
     talk = Conversation(reading.messages)
     trace_id = run.trace_id or ids.run_trace_id(run.id, _first_trace_id(decision, reading))
     place = _run_place(run, reading, bytes.fromhex(trace_id))
@@ -61,7 +61,7 @@ def map_steps(decision: Decision, reading: Reading, options: MapOptions) -> Mapp
     if not out.spans:
         return Mapped(Telemetry(), run)
     sent = (*run.tools_sent, *(tool.id for _, tool in waited))
-    update = {"trace_id": trace_id, "sums": out.sums, "tools_sent": sent, "fence_ns": fence}
+    update = {"trace_id": trace_id, "sums": add_steps(run.sums, out.sent), "tools_sent": sent, "fence_ns": fence}
     return Mapped(out.telemetry(), run.model_copy(update=update))
 
 
@@ -120,7 +120,7 @@ class _Harvest:
 
     options: MapOptions
     observed_ns: int
-    sums: Sums = field(default_factory=Sums)
+    sent: list[SentStep] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     measured: list[Measurement] = field(default_factory=list)
     events: list[LogEvent] = field(default_factory=list)
@@ -140,7 +140,8 @@ class _Harvest:
         step, usage, options = settled.step, usage_of(settled.step), self.options
         status = step_status(step, settled.outcome, cancelled_is_error=options.cancelled_is_error)
         place = step_place(step, place)
-        own, chat = step_spans(settled, usage, times, status, place)
+        shared = shared_by(settled, status, place)
+        own, chat = step_spans(shared, usage, times)
         self.spans += (own, chat)
         agent = agent_of(place, options, step.agent_id)
         self.measured += measurements.of_step(
@@ -153,8 +154,8 @@ class _Harvest:
             priced=options.cost,
         )
         if tools:
-            below = replace(place, parent_id=own.span_id, links=())
-            ran = [tool_span(tool, times.tool, below, settled) for tool in tools]
+            below = place._replace(parent_id=own.span_id, links=())
+            ran = [tool_span(tool, times.tool, below, shared.attributes) for tool in tools]
             self.spans += ran
             self.measured += measurements.of_tools(tools, metrics, ran, agent)
         if step.feedback:
@@ -164,18 +165,17 @@ class _Harvest:
             went = wrong.of_step(step, settled.outcome, status, place)
             self.events.append(wrong.event(went, ended_ns=own.end_ns, observed_ns=self.observed_ns, options=options))
             self.failures.append(wrong.failure(went, self.observed_ns))
-        failed = settled.outcome is Outcome.FAILED
-        self.sums = add_step(self.sums, usage, failed=failed, error_type=status.error_type)
+        self.sent.append(SentStep(usage, settled.outcome is Outcome.FAILED, status.error_type))
 
     def add_waited(self, foreign: ForeignStep, tool: ToolRun, times: Interval, place: Place) -> None:
         """Below its step while that trace still grows, else below the run that it ran in, linked to the step."""
         trace_id = bytes.fromhex(foreign.trace_id)
         link = link_to_step(foreign.step_id, trace_id)
         if foreign.open:
-            place = replace(place, trace_id=trace_id, parent_id=link.span_id)
+            place = place._replace(trace_id=trace_id, parent_id=link.span_id)
         else:
-            place = replace(place, links=(link,))
-        span = tool_span(tool, times, place)
+            place = place._replace(links=(link,))
+        span = tool_span(tool, times, place, values.attributes(place.common(step_id=tool.step_id)))
         self.spans.append(span)
         self.measured += measurements.of_tools((tool,), None, (span,), agent_of(place, self.options))
 

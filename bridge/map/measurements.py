@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Reading, SettledStep
@@ -17,15 +17,16 @@ from bridge.follow.state import Sums
 from bridge.map import cost, genai, instruments, values
 from bridge.map.run import duration_ns
 from bridge.map.step import suspect
-from bridge.map.telemetry import AttributeValue, Example, Measurement, Span
+from bridge.map.telemetry import Example, Measurement, Span
 from bridge.map.tools import ToolRun
+from bridge.map.totals import AttributeSet
 from bridge.map.usage import Usage
 from bridge.source.models import Step, StepMetrics
 
-AttributeSet = tuple[tuple[str, AttributeValue], ...]
 Agent = tuple[str | None, str | None] | None  # id and name, where they stand on metrics
 
 _NS: Final = 1_000_000_000
+_TOKEN_TYPES: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 _MOST_TOKENS: Final = 10**9  # of one request; more is a mistake, and would spoil the total for good
 
 
@@ -38,7 +39,7 @@ def of_step(
     spans: tuple[Span, Span],
     agent: Agent,
     priced: bool,
-) -> Iterator[Measurement]:
+) -> list[Measurement]:
     """Of the step and its LLM request.
 
     Args:
@@ -50,22 +51,21 @@ def of_step(
         agent: whose it is.
         priced: whether its tokens are.
     """
-    step, outcome = settled.step, settled.outcome.value
+    step = settled.step
     own, chat = (_example(span) for span in spans)
-    odd = suspect(settled, usage)
-    counted = _set(instruments.STEPS, (error_type, step.model_handle, outcome, step.stop_reason, odd), agent)
-    yield Measurement(instruments.STEPS, counted, 1)
-    yield from of_usage(step, usage, agent, priced_at_ns=chat.time_ns if priced else None, example=chat)
+    told = (error_type, settled.outcome.value, step.stop_reason, suspect(settled, usage))
+    sets = _sets_of_step(told, step.model_handle, step.provider_name, step.model, agent)
+    measured = [Measurement(instruments.STEPS, sets.steps, 1)]
+    measured += of_usage(step, usage, agent, priced_at_ns=chat.time_ns if priced else None, example=chat)
     if metrics:
-        provider = genai.provider_name(step.provider_name)
-        request = (error_type, genai.CHAT, provider, step.model)
-        yield from _seconds(instruments.OPERATION_DURATION, request, agent, metrics.llm_request_ns, chat)
-        yield from _seconds(instruments.STEP_DURATION, (outcome,), agent, metrics.step_ns, own)
+        measured += _seconds(instruments.OPERATION_DURATION, sets.request, metrics.llm_request_ns, chat)
+        measured += _seconds(instruments.STEP_DURATION, sets.length, metrics.step_ns, own)
+    return measured
 
 
 def of_usage(
     step: Step, usage: Usage, agent: Agent, *, priced_at_ns: int | None, example: Example | None = None
-) -> Iterator[Measurement]:
+) -> list[Measurement]:
     """Of the tokens alone: they may come after the step was sent.
 
     Args:
@@ -75,13 +75,24 @@ def of_usage(
         priced_at_ns: when the request was made; None where tokens are not priced.
         example: of its chat's span, where that is at hand.
     """
-    yield from _tokens(step, usage, agent, example)
+    known, sets = usage.is_known, _sets_of_usage(step.model_handle, step.provider_name, step.model, agent)
+    by_type = (usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning)
+    measured = [
+        Measurement(instruments.TOKENS, attributes, count)
+        for attributes, count in zip(sets.tokens, by_type, strict=True)
+        if count and 0 < count <= _MOST_TOKENS
+    ]
+    measured += [
+        Measurement(instruments.TOKEN_USAGE, attributes, count, example)
+        for attributes, count in zip(sets.usage, by_type[:2], strict=True)
+        if known and count is not None and 0 <= count <= _MOST_TOKENS
+    ]
     ratio = usage.used_ratio(step.context_window_limit)
     if ratio is not None:
-        attributes = _set(instruments.CONTEXT_WINDOW_USED_RATIO, (step.model_handle,), agent)
-        yield Measurement(instruments.CONTEXT_WINDOW_USED_RATIO, attributes, ratio, example)
-    if priced_at_ns is not None and usage.is_known:
-        yield from _cost(step, usage, agent, priced_at_ns)
+        measured.append(Measurement(instruments.CONTEXT_WINDOW_USED_RATIO, sets.of_model, ratio, example))
+    if priced_at_ns is not None and known and _can_be_priced(usage):
+        measured.append(_cost(step, usage, sets.of_model, priced_at_ns))
+    return measured
 
 
 def of_feedback(value: str, agent: Agent) -> Measurement:
@@ -106,69 +117,97 @@ def of_tools(
         agent: whose they are.
     """
     for tool, span in zip(tools, spans, strict=True):
-        told = (tool.name and values.name(tool.name), tool.status)  # a model may make up any name, of any length
-        yield Measurement(instruments.TOOL_CALLS, _set(instruments.TOOL_CALLS, told, agent), 1)
+        name = tool.name and values.name(tool.name)  # a model may make up any name, of any length
+        attributes = _set(instruments.TOOL_CALLS, (name, tool.status), agent)
+        yield Measurement(instruments.TOOL_CALLS, attributes, 1)
         if metrics and len(tools) == 1:
-            yield from _seconds(instruments.TOOL_DURATION, told, agent, metrics.tool_execution_ns, _example(span))
+            yield from _seconds(instruments.TOOL_DURATION, attributes, metrics.tool_execution_ns, _example(span))
 
 
 def of_run(reading: Reading, closing: Closing, sums: Sums, span: Span, agent: Agent) -> Iterator[Measurement]:
     """Of a run that is over or given up, with the sums over all its steps."""
     state = run_state(reading.run, closing, sums)
     yield Measurement(instruments.RUNS, _set(instruments.RUNS, (state, reading.run.stop_reason), agent), 1)
-    yield from _seconds(instruments.RUN_DURATION, (state,), agent, duration_ns(reading), _example(span))
+    length = _set(instruments.RUN_DURATION, (state,), agent)
+    yield from _seconds(instruments.RUN_DURATION, length, duration_ns(reading), _example(span))
 
 
-def _tokens(step: Step, usage: Usage, agent: Agent, example: Example | None) -> Iterator[Measurement]:
-    for type_, count in _by_type(usage):
-        if _counts(count) and count:
-            yield Measurement(instruments.TOKENS, _set(instruments.TOKENS, (step.model_handle, type_), agent), count)
-    provider = genai.provider_name(step.provider_name)
-    for type_, count in _by_type(usage)[:2]:
-        if count is not None and _counts(count) and usage.is_known:
-            attributes = _set(instruments.TOKEN_USAGE, (genai.CHAT, provider, step.model, type_), agent)
-            yield Measurement(instruments.TOKEN_USAGE, attributes, count, example)
+def _can_be_priced(usage: Usage) -> bool:
+    counts = (usage.input or 0, usage.output or 0, usage.cache_read or 0, usage.cache_write or 0)
+    return min(counts) >= 0 and max(counts) <= _MOST_TOKENS
 
 
-def _cost(step: Step, usage: Usage, agent: Agent, at_ns: int) -> Iterator[Measurement]:
-    if not all(map(_counts, (usage.input or 0, usage.output or 0, usage.cache_read or 0, usage.cache_write or 0))):
-        return
+def _cost(step: Step, usage: Usage, of_model: AttributeSet, at_ns: int) -> Measurement:
     dollars = cost.usd(step, usage, at_ns)
     if dollars is None:
-        attributes = _set(instruments.UNPRICED_TOKENS, (step.model_handle,), agent)
-        yield Measurement(instruments.UNPRICED_TOKENS, attributes, (usage.input or 0) + (usage.output or 0))
-    else:
-        yield Measurement(instruments.COST, _set(instruments.COST, (step.model_handle,), agent), dollars)
+        return Measurement(instruments.UNPRICED_TOKENS, of_model, (usage.input or 0) + (usage.output or 0))
+    return Measurement(instruments.COST, of_model, dollars)
 
 
-def _by_type(usage: Usage) -> Sequence[tuple[str, int | None]]:
-    return (
-        ("input", usage.input),
-        ("output", usage.output),
-        ("cache_read", usage.cache_read),
-        ("cache_write", usage.cache_write),
-        ("reasoning", usage.reasoning),
-    )
-
-
-def _counts(count: int | None) -> bool:
-    return count is not None and 0 <= count <= _MOST_TOKENS
-
-
-def _seconds(
-    instrument: str, told: tuple[str | None, ...], agent: Agent, ns: int | None, example: Example
-) -> Iterator[Measurement]:
-    if ns is not None and ns >= 0:
-        yield Measurement(instrument, _set(instrument, told, agent), ns / _NS, example)
+def _seconds(instrument: str, attributes: AttributeSet, ns: int | None, example: Example) -> Sequence[Measurement]:
+    """One, or none where the server measured nothing."""
+    return (Measurement(instrument, attributes, ns / _NS, example),) if ns is not None and ns >= 0 else ()
 
 
 def _example(span: Span) -> Example:
     return Example(span.trace_id, span.span_id, span.end_ns)
 
 
+class _SetsOfStep(NamedTuple):
+    """The attributes of what is measured of a step."""
+
+    steps: AttributeSet
+    request: AttributeSet
+    length: AttributeSet
+
+
+class _SetsOfUsage(NamedTuple):
+    """The attributes of what is measured of its tokens.
+
+    Attributes:
+        tokens: by type, as in `_TOKEN_TYPES`.
+        usage: of the first two types.
+        of_model: of what only the model tells apart.
+    """
+
+    tokens: tuple[AttributeSet, ...]
+    usage: tuple[AttributeSet, ...]
+    of_model: AttributeSet
+
+
+# Few sets come up, a dozen a step: they are made once, and looked up together.
+@lru_cache(maxsize=1024)
+def _sets_of_step(
+    told: tuple[str | None, str, str | None, str | None],
+    model_handle: str | None,
+    provider_name: str | None,
+    model: str | None,
+    agent: Agent,
+) -> _SetsOfStep:
+    error_type, outcome, stop_reason, odd = told
+    request = (error_type, genai.CHAT, genai.provider_name(provider_name), model)
+    return _SetsOfStep(
+        steps=_set(instruments.STEPS, (error_type, model_handle, outcome, stop_reason, odd), agent),
+        request=_set(instruments.OPERATION_DURATION, request, agent),
+        length=_set(instruments.STEP_DURATION, (outcome,), agent),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _sets_of_usage(
+    model_handle: str | None, provider_name: str | None, model: str | None, agent: Agent
+) -> _SetsOfUsage:
+    asked = (genai.CHAT, genai.provider_name(provider_name), model)
+    return _SetsOfUsage(
+        tokens=tuple(_set(instruments.TOKENS, (model_handle, type_), agent) for type_ in _TOKEN_TYPES),
+        usage=tuple(_set(instruments.TOKEN_USAGE, (*asked, type_), agent) for type_ in _TOKEN_TYPES[:2]),
+        of_model=_set(instruments.COST, (model_handle,), agent),
+    )
+
+
 @lru_cache(maxsize=8192)
 def _set(instrument: str, told: tuple[str | None, ...], agent: Agent) -> AttributeSet:
-    """The attributes that have a value, in the order of the instrument's. Few sets come up, ten a step: made once."""
+    """The attributes that have a value, in the order of the instrument's."""
     texts = dict(zip(instruments.CATALOGUE[instrument].attributes, told, strict=True))
     if agent:
         texts |= dict(zip(instruments.AGENT, agent, strict=True))

@@ -7,8 +7,8 @@ after its cancel, or one that Letta never completes (0.16.8), ends with its last
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Reading
@@ -86,18 +86,28 @@ def duration_ns(reading: Reading) -> int | None:
     return reading.run_metrics.run_ns if reading.run_metrics else None
 
 
-def add_step(sums: Sums, usage: Usage, *, failed: bool, error_type: str | None) -> Sums:
-    """The sums with one more step in them."""
+class SentStep(NamedTuple):
+    """What a step adds to its run's sums."""
+
+    usage: Usage
+    failed: bool
+    error_type: str | None
+
+
+def add_steps(sums: Sums, steps: Sequence[SentStep]) -> Sums:
+    """The sums with some more steps in them, oldest first."""
+    usages = [step.usage for step in steps]
+    error_types = [step.error_type for step in steps if step.error_type]
     return Sums(
-        steps=sums.steps + 1,
-        failed_steps=sums.failed_steps + failed,
-        input_tokens=sums.input_tokens + (usage.input or 0),
-        output_tokens=sums.output_tokens + (usage.output or 0),
-        total_tokens=sums.total_tokens + (usage.total or 0),
-        cache_read_tokens=sums.cache_read_tokens + (usage.cache_read or 0),
-        cache_write_tokens=sums.cache_write_tokens + (usage.cache_write or 0),
-        reasoning_tokens=sums.reasoning_tokens + (usage.reasoning or 0),
-        error_type=error_type or sums.error_type,
+        steps=sums.steps + len(steps),
+        failed_steps=sums.failed_steps + sum(step.failed for step in steps),
+        input_tokens=sums.input_tokens + sum(usage.input or 0 for usage in usages),
+        output_tokens=sums.output_tokens + sum(usage.output or 0 for usage in usages),
+        total_tokens=sums.total_tokens + sum(usage.total or 0 for usage in usages),
+        cache_read_tokens=sums.cache_read_tokens + sum(usage.cache_read or 0 for usage in usages),
+        cache_write_tokens=sums.cache_write_tokens + sum(usage.cache_write or 0 for usage in usages),
+        reasoning_tokens=sums.reasoning_tokens + sum(usage.reasoning or 0 for usage in usages),
+        error_type=error_types[-1] if error_types else sums.error_type,
     )
 
 

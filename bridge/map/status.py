@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bridge.follow.ended import ABANDONED, CANCELLED, FAILED, run_state
 from bridge.follow.reading import Closing, Outcome
@@ -23,8 +22,7 @@ _ERROR: Final = "error"
 _CODE: Final = re.compile(r"([A-Z][A-Z0-9_]+):")  # "INTERNAL_SERVER_ERROR: OpenAI API error: ..."
 
 
-@dataclass(frozen=True, slots=True)
-class SpanStatus:
+class SpanStatus(NamedTuple):
     """A span's status; `error_type` is None exactly where the span is no error."""
 
     code: StatusCode = StatusCode.UNSET
@@ -83,11 +81,9 @@ def run_message(run: Run) -> str | None:
 
 def exception_event(step: Step, at_ns: int) -> tuple[Event, ...]:
     """The error as Letta kept it, at the moment given; no event where there is none."""
-    error_type, message, traceback = (
-        step.error_type,
-        step_message(step),
-        _text(step.error_data, "traceback"),
-    )
+    if not (step.error_type or step.error_data):
+        return ()
+    error_type, message, traceback = step.error_type, step_message(step), _text(step.error_data, "traceback")
     if not (error_type or message or traceback):
         return ()
     attributes = values.attributes(

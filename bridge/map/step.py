@@ -6,19 +6,19 @@ the provider and the address have no other place. Its status is the step's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from bridge.follow.reading import Outcome, SettledStep
 from bridge.map import genai, ids, letta, values
 from bridge.map.status import SpanStatus, exception_event
-from bridge.map.telemetry import Link, Span, SpanKind
-from bridge.map.timing import StepTimes, Timing
+from bridge.map.telemetry import Attributes, Link, Span, SpanKind
+from bridge.map.timing import Interval, StepTimes
 from bridge.map.usage import Usage
 from bridge.source.models import Step
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a step's spans go and what they share with their run.
 
     Attributes:
@@ -49,74 +49,59 @@ class Place:
         }
 
 
+class Shared(NamedTuple):
+    """What the spans of one step have in common.
+
+    Attributes:
+        place: where they go.
+        attributes: on all of them, tools included.
+        settled: the step and how it ended.
+        status: of its own span and its chat's.
+    """
+
+    place: Place
+    attributes: Attributes
+    settled: SettledStep
+    status: SpanStatus
+
+
 def step_place(step: Step, run: Place) -> Place:
     """The run's trace, except for a step that Letta keeps in another: a root there, linked to the run's span."""
     own = ids.usable_trace_id(step.trace_id)
     if own is None or run.parent_id == b"" or bytes.fromhex(own) == run.trace_id:
         return run
-    return replace(run, trace_id=bytes.fromhex(own), parent_id=b"", links=(Link(run.trace_id, run.parent_id),))
+    return run._replace(trace_id=bytes.fromhex(own), parent_id=b"", links=(Link(run.trace_id, run.parent_id),))
 
 
-def step_spans(
-    settled: SettledStep, usage: Usage, times: StepTimes, status: SpanStatus, place: Place
-) -> tuple[Span, Span]:
+def shared_by(settled: SettledStep, status: SpanStatus, place: Place) -> Shared:
+    """What the step's spans share; `place` is the step's own."""
+    step = settled.step
+    common = place.common(step_id=step.id, agent_id=step.agent_id, raw_trace_id=step.trace_id)
+    attributes = values.attributes({**common, letta.STEP_STATUS: settled.outcome.value})
+    return Shared(place, attributes, settled, status)
+
+
+def step_spans(shared: Shared, usage: Usage, times: StepTimes) -> tuple[Span, Span]:
     """The step's span and its chat.
 
     Args:
-        settled: the step and how it ended.
-        usage: its tokens.
+        shared: what they have in common.
+        usage: the step's tokens.
         times: its intervals.
-        status: of both spans.
-        place: where they go.
     """
-    step = settled.step
-    common: values.Raws = {
-        **place.common(step_id=step.id, agent_id=step.agent_id, raw_trace_id=step.trace_id),
+    own = step_span(shared, usage, times.step)
+    return own, chat_span(shared, usage, times.chat, own.span_id)
+
+
+def step_span(shared: Shared, usage: Usage, times: Interval) -> Span:
+    """The step's span."""
+    place, step, status = shared.place, shared.settled.step, shared.status
+    own: values.Raws = {
         letta.MODEL_HANDLE: step.model_handle,
-        letta.STEP_STATUS: settled.outcome.value,
         genai.ERROR_TYPE: status.error_type,
-    }
-    own = Span(
-        trace_id=place.trace_id,
-        span_id=ids.span_id(place.trace_id, ids.STEP, step.id),
-        parent_id=place.parent_id,
-        name="agent_step",
-        kind=SpanKind.INTERNAL,
-        start_ns=times.step.start_ns,
-        end_ns=times.step.end_ns,
-        attributes=values.attributes({**common, **_step_attributes(settled, usage, times.step.timing)}),
-        status=status.code,
-        status_message=status.message,
-        events=exception_event(step, times.step.end_ns),
-        links=place.links,
-    )
-    chat = Span(
-        trace_id=place.trace_id,
-        span_id=ids.span_id(place.trace_id, ids.CHAT, step.id),
-        parent_id=own.span_id,
-        name=f"{genai.CHAT} {values.name(step.model)}" if step.model else genai.CHAT,
-        kind=SpanKind.CLIENT,
-        start_ns=times.chat.start_ns,
-        end_ns=times.chat.end_ns,
-        attributes=values.attributes({**common, **_chat_attributes(step, usage, times.chat.timing)}),
-        status=status.code,
-        status_message=status.message,
-        events=exception_event(step, times.chat.end_ns),
-    )
-    return own, chat
-
-
-def suspect(settled: SettledStep, usage: Usage) -> str | None:
-    """What is odd about a success: one without a single token is a stream that broke off (0.16.8)."""
-    return letta.NO_USAGE if settled.outcome is Outcome.SUCCESS and not usage.is_known else None
-
-
-def _step_attributes(settled: SettledStep, usage: Usage, timing: Timing) -> values.Raws:
-    step = settled.step
-    return {
-        letta.STEP_RAW_STATUS: step.status if step.status != settled.outcome.value else None,
+        letta.STEP_RAW_STATUS: step.status if step.status != shared.settled.outcome else None,
         letta.STEP_STOP_REASON: step.stop_reason,
-        letta.STEP_SUSPECT: suspect(settled, usage),
+        letta.STEP_SUSPECT: suspect(shared.settled, usage),
         letta.STEP_TAGS: step.tags,
         letta.STEP_ORIGIN: step.origin,
         letta.PROVIDER_CATEGORY: step.provider_category,
@@ -124,8 +109,54 @@ def _step_attributes(settled: SettledStep, usage: Usage, timing: Timing) -> valu
         letta.PROJECT_ID: step.project_id,
         letta.TRANSACTION_ID: step.tid,
         letta.REQUEST_ID: step.request_id,
-        letta.TIMING: timing.value,
+        letta.TIMING: times.timing.value,
     }
+    return Span(
+        place.trace_id,
+        ids.span_id(place.trace_id, ids.STEP, step.id),
+        place.parent_id,
+        "agent_step",
+        SpanKind.INTERNAL,
+        times.start_ns,
+        times.end_ns,
+        {**shared.attributes, **values.attributes(own)},
+        status.code,
+        status.message,
+        exception_event(step, times.end_ns),
+        place.links,
+    )
+
+
+def chat_span(shared: Shared, usage: Usage, times: Interval, parent_id: bytes) -> Span:
+    """The span of the step's LLM request; `parent_id` is the step's span."""
+    place, step, status = shared.place, shared.settled.step, shared.status
+    own: values.Raws = {
+        genai.ERROR_TYPE: status.error_type,
+        genai.FINISH_REASONS: (step.stop_reason,) if step.stop_reason else None,
+        **token_attributes(usage),
+        letta.CONTEXT_WINDOW_LIMIT: step.context_window_limit,
+        letta.CONTEXT_WINDOW_USED_RATIO: usage.used_ratio(step.context_window_limit),
+        letta.TIMING: times.timing.value,
+    }
+    asked = _asked(step.provider_name, step.model, step.model_handle, step.model_endpoint)
+    return Span(
+        place.trace_id,
+        ids.span_id(place.trace_id, ids.CHAT, step.id),
+        parent_id,
+        asked.name,
+        SpanKind.CLIENT,
+        times.start_ns,
+        times.end_ns,
+        {**shared.attributes, **asked.attributes, **values.attributes(own)},
+        status.code,
+        status.message,
+        exception_event(step, times.end_ns),
+    )
+
+
+def suspect(settled: SettledStep, usage: Usage) -> str | None:
+    """What is odd about a success: one without a single token is a stream that broke off (0.16.8)."""
+    return letta.NO_USAGE if settled.outcome is Outcome.SUCCESS and not usage.is_known else None
 
 
 def token_attributes(usage: Usage) -> values.Raws:
@@ -140,20 +171,26 @@ def token_attributes(usage: Usage) -> values.Raws:
     }
 
 
-def _chat_attributes(step: Step, usage: Usage, timing: Timing) -> values.Raws:
-    address, port = genai.server(step.model_endpoint)
-    provider = genai.provider_name(step.provider_name)
-    return {
+class _Asked(NamedTuple):
+    """The name of a chat's span, and which model was asked where."""
+
+    name: str
+    attributes: Attributes
+
+
+@lru_cache(maxsize=256)
+def _asked(provider_name: str | None, model: str | None, model_handle: str | None, endpoint: str | None) -> _Asked:
+    """Made once for each model: of a step's fields these are the ones that most steps have in common."""
+    address, port = genai.server(endpoint)
+    provider = genai.provider_name(provider_name)
+    attributes: values.Raws = {
         genai.OPERATION_NAME: genai.CHAT,
+        letta.MODEL_HANDLE: model_handle,
         genai.PROVIDER_NAME: provider,
         genai.PEER_SERVICE: provider,
-        letta.PROVIDER_NAME: step.provider_name,
-        genai.REQUEST_MODEL: step.model,
-        genai.FINISH_REASONS: (step.stop_reason,) if step.stop_reason else None,
+        letta.PROVIDER_NAME: provider_name,
+        genai.REQUEST_MODEL: model,
         genai.SERVER_ADDRESS: address,
         genai.SERVER_PORT: port,
-        **token_attributes(usage),
-        letta.CONTEXT_WINDOW_LIMIT: step.context_window_limit,
-        letta.CONTEXT_WINDOW_USED_RATIO: usage.used_ratio(step.context_window_limit),
-        letta.TIMING: timing.value,
     }
+    return _Asked(f"{genai.CHAT} {values.name(model)}" if model else genai.CHAT, values.attributes(attributes))

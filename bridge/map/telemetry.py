@@ -1,18 +1,22 @@
 """What the mapping makes: spans and measurements as plain data, ready to be encoded.
 
-Trace ids are 16 bytes, span ids 8, times nanoseconds since the Unix epoch.
+Trace ids are 16 bytes, span ids 8, times nanoseconds since the Unix epoch. Some twenty of these are made for each
+step, which is why they are named tuples: a frozen dataclass takes two to five times as long to make.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from bridge.map.failures import Failure
 
 AttributeValue = str | bool | int | float | tuple[str, ...]
 Attributes = Mapping[str, AttributeValue]
+
+_NONE: Final[Attributes] = MappingProxyType({})
 
 
 class SpanKind(IntEnum):
@@ -30,26 +34,23 @@ class StatusCode(IntEnum):
     ERROR = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened at one moment within a span."""
 
     name: str
     time_ns: int
-    attributes: Attributes = field(default_factory=dict)
+    attributes: Attributes = _NONE
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A pointer to a span of this or another trace."""
 
     trace_id: bytes
     span_id: bytes
-    attributes: Attributes = field(default_factory=dict)
+    attributes: Attributes = _NONE
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """One finished span; `parent_id` is empty for a root."""
 
     trace_id: bytes
@@ -74,8 +75,7 @@ class Severity(IntEnum):
     ERROR = 17
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(NamedTuple):
     """One OTLP log record in the context of a span, which may have been sent long before.
 
     Attributes:
@@ -99,8 +99,7 @@ class LogEvent:
     attributes: Attributes
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """The span that a measurement was taken of, for OTLP's exemplars; `time_ns` is when it ended."""
 
     trace_id: bytes
@@ -108,8 +107,7 @@ class Example:
     time_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(NamedTuple):
     """One value for one instrument of `bridge.map.instruments`: added to a counter, observed by a histogram."""
 
     instrument: str
@@ -118,8 +116,7 @@ class Measurement:
     example: Example | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(NamedTuple):
     """All that one step or one run becomes."""
 
     spans: tuple[Span, ...] = ()

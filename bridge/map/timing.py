@@ -10,10 +10,9 @@ over a date, and the order of steps over both. Pure: the same input gives the sa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from bridge.source.models import Message, Run, RunMetrics, StepMetrics
 
@@ -36,8 +35,7 @@ class Timing(StrEnum):
     ESTIMATED = "estimated"  # the length is not known
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """From start to end, nanoseconds since the epoch."""
 
     start_ns: int
@@ -45,8 +43,7 @@ class Interval:
     timing: Timing
 
 
-@dataclass(frozen=True, slots=True)
-class StepTimes:
+class StepTimes(NamedTuple):
     """A step and what happened in it.
 
     Attributes:
@@ -58,8 +55,7 @@ class StepTimes:
     tool: Interval
 
 
-@dataclass(frozen=True, slots=True)
-class Fences:
+class Fences(NamedTuple):
     """What bounds a step's interval, nanoseconds since the epoch.
 
     Attributes:
@@ -149,7 +145,7 @@ def lay_out_loose(metrics: StepMetrics | None, messages: Iterable[Message], at_n
         floor = request if request is not None else max(0, (end or 0) - length)
         return lay_out(metrics, Fences(floor, end), tools=tools)
     times = lay_out(metrics, Fences(max(0, at_ns - length)), tools=tools)
-    return StepTimes(*(replace(i, timing=Timing.ESTIMATED) for i in (times.step, times.chat, times.tool)))
+    return StepTimes(*(interval._replace(timing=Timing.ESTIMATED) for interval in times))
 
 
 def tool_before_run(run_start: int, returned_at: datetime | None) -> Interval:
@@ -196,7 +192,7 @@ def _tool(metrics: StepMetrics, step: Interval, chat: Interval, *, alone: bool) 
     if length is None:
         return _interval(step.end_ns, step.end_ns, Timing.ESTIMATED)
     laid_out = _within(step, chat.end_ns, length)
-    return laid_out if alone else replace(laid_out, timing=Timing.ESTIMATED)
+    return laid_out if alone else laid_out._replace(timing=Timing.ESTIMATED)
 
 
 def _within(step: Interval, start: int, length: int) -> Interval:

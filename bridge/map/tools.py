@@ -8,15 +8,13 @@ message's top-level status and name are the first call's alone (0.16.8).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
-from bridge.follow.reading import SettledStep
 from bridge.map import genai, ids, letta, values
 from bridge.map.status import tool_status
 from bridge.map.step import Place
-from bridge.map.telemetry import Link, Span, SpanKind
+from bridge.map.telemetry import Attributes, Link, Span, SpanKind
 from bridge.map.timing import Interval
 from bridge.source.models import Message, Step
 
@@ -27,8 +25,7 @@ _ERROR: Final = "error"
 _BY_CLIENT: Final = "tool"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRun:
+class ToolRun(NamedTuple):
     """One tool that ran.
 
     Attributes:
@@ -129,43 +126,37 @@ class Conversation:
                     yield ToolRun(step_id, source_id, call.tool_call_id, call.name, letta.UNKNOWN)
 
 
-def tool_span(tool: ToolRun, times: Interval, place: Place, settled: SettledStep | None = None) -> Span:
+def tool_span(tool: ToolRun, times: Interval, place: Place, common: Attributes) -> Span:
     """One tool's span.
 
     Args:
         tool: what ran.
         times: when.
         place: the trace, the parent, the links.
-        settled: the step that asked for it, where it is at hand.
+        common: what it shares with the step that asked for it.
     """
-    step = settled.step if settled else None
-    common = place.common(
-        step_id=tool.step_id,
-        agent_id=step.agent_id if step else None,
-        raw_trace_id=step.trace_id if step else None,
-    )
     status = tool_status(tool.status)
+    name = values.name(tool.name) if tool.name else None
     own: values.Raws = {
         genai.OPERATION_NAME: genai.EXECUTE_TOOL,
-        genai.TOOL_NAME: values.name(tool.name) if tool.name else None,
+        genai.TOOL_NAME: name,
         genai.TOOL_TYPE: genai.FUNCTION,
         genai.TOOL_CALL_ID: tool.call_id,
         letta.TOOL_STATUS: tool.status,
-        letta.STEP_STATUS: settled.outcome.value if settled else None,
         genai.ERROR_TYPE: status.error_type,
         letta.TIMING: times.timing.value,
     }
     return Span(
-        trace_id=place.trace_id,
-        span_id=ids.span_id(place.trace_id, ids.TOOL, tool.id),
-        parent_id=place.parent_id,
-        name=f"{genai.EXECUTE_TOOL} {values.name(tool.name)}" if tool.name else genai.EXECUTE_TOOL,
-        kind=SpanKind.INTERNAL,
-        start_ns=times.start_ns,
-        end_ns=times.end_ns,
-        attributes=values.attributes({**common, **own}),
-        status=status.code,
-        status_message=status.message,
+        place.trace_id,
+        ids.span_id(place.trace_id, ids.TOOL, tool.id),
+        place.parent_id,
+        f"{genai.EXECUTE_TOOL} {name}" if name else genai.EXECUTE_TOOL,
+        SpanKind.INTERNAL,
+        times.start_ns,
+        times.end_ns,
+        {**common, **values.attributes(own)},
+        status.code,
+        status.message,
         links=place.links,
     )
 

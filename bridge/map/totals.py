@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from bridge.map.instruments import CATALOGUE, Instrument
 from bridge.map.telemetry import AttributeValue, Measurement
 
-SeriesKey = tuple[str, tuple[tuple[str, AttributeValue], ...]]  # instrument, attributes sorted by name
+AttributeSet = tuple[tuple[str, AttributeValue], ...]  # sorted by name
+SeriesKey = tuple[str, AttributeSet]  # the instrument goes first
 
 
 class Total(BaseModel):
@@ -49,12 +50,13 @@ def fold(measurements: Iterable[Measurement]) -> dict[SeriesKey, Total]:
         KeyError: a measurement of an instrument that is not in the catalogue.
     """
     by_series: dict[SeriesKey, list[float]] = {}
-    for measurement in measurements:
-        by_series.setdefault((measurement.instrument, measurement.attributes), []).append(measurement.value)
-    return {key: _total(CATALOGUE[key[0]], observed) for key, observed in by_series.items()}
+    for instrument, attributes, value, _ in measurements:
+        by_series.setdefault((instrument, attributes), []).append(value)
+    return {key: observed_by(CATALOGUE[key[0]], observed) for key, observed in by_series.items()}
 
 
-def _total(instrument: Instrument, observed: list[float]) -> Total:
+def observed_by(instrument: Instrument, observed: Sequence[float]) -> Total:
+    """What one series of the instrument has after these values."""
     if not instrument.bounds:
         return Total(sum=sum(observed), count=len(observed))
     buckets = [0] * (len(instrument.bounds) + 1)

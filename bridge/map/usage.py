@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.source.models import Step
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one LLM request; `input` includes those read from and written to the cache.
 
     0.16.8 leaves the last three null where they are zero, and fills the details with zeros; so these tell where those

@@ -19,7 +19,8 @@ _URL = {"type": "string", "format": "uri"}
 def web_address(text: str) -> SplitResult:
     """`text` as an http or https URL with a host; raises ValueError, worded for a person."""
     if not re.match(r"https?://", text, re.IGNORECASE):
-        raise ValueError(f"{text!r} does not start with http:// or https://")
+        what = repr(text) if re.search(r"[.:/]|localhost", text) else "the value"  # which may be a key gone astray
+        raise ValueError(f"{what} does not start with http:// or https://")
     shown = text.partition("?")[0]
     try:
         parts = urlsplit(text)

@@ -16,6 +16,7 @@ _CLOUD = "letta.com"
 def check(settings: Settings) -> Iterator[tuple[Key, str]]:
     """Each problem: the setting it is said of, and what is wrong, in words that continue "{where}: "."""
     yield from _key_for_cloud(settings)
+    yield from _key_without_page(settings)
     for signal in get_args(Signal):
         yield from _endpoint(settings, signal)
 
@@ -24,6 +25,11 @@ def _key_for_cloud(settings: Settings) -> Iterator[tuple[Key, str]]:
     host = urlsplit(settings.letta.base_url).hostname or ""
     if not settings.letta.api_key and (host == _CLOUD or host.endswith(f".{_CLOUD}")):
         yield ("letta", "api_key"), f"no key is set, and {host} needs one; set it, or LETTA_API_KEY_FILE"
+
+
+def _key_without_page(settings: Settings) -> Iterator[tuple[Key, str]]:
+    if settings.serve.wake_key and settings.serve.listen is None:
+        yield ("serve", "wake_key"), "it opens a page, and BRIDGE_LISTEN is off; set an address there, or no key here"
 
 
 def _endpoint(settings: Settings, signal: Signal) -> Iterator[tuple[Key, str]]:

@@ -16,7 +16,6 @@ from bridge.errors import SettingsError
 from bridge.settings.checks import check
 from bridge.settings.environment import CONFIG, read_environment
 from bridge.settings.fields import Key, Row, rows, sections
-from bridge.settings.file import read_file
 from bridge.settings.model import Settings
 from bridge.settings.reading import Given, Reading
 
@@ -39,7 +38,7 @@ def load(environ: Mapping[str, str], path: Path | None) -> Settings:
         SettingsError: one line for everything that is wrong.
     """
     table = tuple(rows(Settings))
-    file = read_file(path, table, {key for key, _ in sections(Settings)}) if path else Reading()
+    file = _read_file(path, table) if path else Reading()
     variables = read_environment(environ, table)
     given = {**_with_secrets(file, table), **_with_secrets(variables, table)}
     settings, broken = _build(given)
@@ -50,6 +49,12 @@ def load(environ: Mapping[str, str], path: Path | None) -> Settings:
     if problems:
         raise SettingsError("\n".join(dict.fromkeys(problems)))
     return settings.model_copy(update={"notes": tuple(_notes(given))})
+
+
+def _read_file(path: Path, table: tuple[Row, ...]) -> Reading:
+    from bridge.settings.file import read_file  # noqa: PLC0415 - YAML takes memory: only where there is a file
+
+    return read_file(path, table, {key for key, _ in sections(Settings)})
 
 
 def _with_secrets(reading: Reading, table: tuple[Row, ...]) -> dict[Key, Given]:

@@ -278,10 +278,19 @@ class Serve(Section):
     """The bridge as a service."""
 
     listen: Annotated[Address | None, LISTEN] = setting(
-        "127.0.0.1:9464", "BRIDGE_LISTEN", "Address of /metrics and the health pages; off serves none."
+        "127.0.0.1:9464",
+        "BRIDGE_LISTEN",
+        "Address of the status page, /metrics and the health pages; off serves none.",
     )
     grace: Annotated[float, duration("0", "1h")] = setting(
         "10s", "BRIDGE_GRACE", "Time to finish and commit the batch in flight after SIGTERM."
+    )
+    wake_key: Annotated[SecretStr | None, SECRET] = setting(
+        None,
+        "BRIDGE_WAKE_KEY",
+        "Opens /step-complete on that address to Letta's webhook, so that a step is read when it is over and not at "
+        "the next interval. Set STEP_COMPLETE_KEY of the Letta server to the same, and STEP_COMPLETE_WEBHOOK to "
+        "http://<this address>/step-complete.",
     )
 
 

@@ -70,10 +70,15 @@ class Discovery:
         active = await wake_ended(self._source, self._ledger, now)
         return {run.id: run for run in active} | rows
 
-    async def _new_runs(self, now: float) -> Sequence[Run]:
+    async def floor(self, now: float) -> int:
+        """created_at (ns) below which no run is entered: it is known, or was, or is none of the stream's business."""
         origin = await self._ledger.origin() or 0
         watermark = await self._ledger.watermark() or origin
-        floor = max(origin, min(watermark, self._server_now_ns(now)) - self._overlap_ns)
+        return max(origin, min(watermark, self._server_now_ns(now)) - self._overlap_ns)
+
+    async def _new_runs(self, now: float) -> Sequence[Run]:
+        watermark = await self._ledger.watermark() or await self._ledger.origin() or 0
+        floor = await self.floor(now)
         if self._descent is None:
             return await self._walk_from_top(floor, now, watermark)
         with self._source.pager.another_walk():

@@ -22,7 +22,7 @@ from bridge.source.letta import LettaSource
 from bridge.source.models import Run, Step
 from bridge.source.parse import Page
 from bridge.sweep.outbox import Outbox
-from bridge.sweep.visit import all_steps, joined
+from bridge.sweep.steps import all_steps, joined
 
 _log = get_logger(__name__)
 
@@ -86,7 +86,7 @@ class Looks:
             if for_all or self._failures >= _FAILURES_IN_A_ROW:
                 self._failures = 0
                 raise
-            _log.info("look put off", run=followed.id, reason=str(error))
+            _log.debug("look put off", run=followed.id, reason=str(error))
             outbox.add_run(self._scheduled(followed, now, awaiting))
             return
         self._failures = 0
@@ -117,6 +117,6 @@ def _asks(run: FollowedRun) -> bool:
 
 def _say(late: Late) -> None:
     if late:
-        _log.info("changed after it was sent", run=late.run.id, status=late.run.status, steps=len(late.of_steps))
+        _log.debug("changed after it was sent", run=late.run.id, status=late.run.status, steps=len(late.of_steps))
     if late.run.phase is Phase.OPEN:
-        _log.info("followed again after its span was sent", run=late.run.id, status=late.run.status)
+        _log.debug("followed again after its span was sent", run=late.run.id, status=late.run.status)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.clock import Clock, SystemClock
 from bridge.export.answers import Retryable, Signal, Sink, Unsupported, Waiting
 from bridge.export.deliver import Delivery, deliver
 from bridge.export.examples import Examples
@@ -18,7 +19,7 @@ from bridge.ledger.ledger import Batch, DeadLetter, Ledger
 from bridge.log import get_logger
 from bridge.observe import SelfMetrics
 from bridge.sweep.outbox import Encode, EncodeLogs, Outbox
-from bridge.trouble import Trouble
+from bridge.trouble import Recurring
 
 _log = get_logger(__name__)
 
@@ -47,10 +48,12 @@ class Sender:
         metrics: SelfMetrics,
         *,
         examples: Examples | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Take the parts; what a crash left aside is found by the first `finish`.
 
-        Examples, where they are wanted, are handed over once their batch is counted.
+        Examples, where they are wanted, are handed over once their batch is counted. The clock, the machine's by
+        default, is for how often something is said.
         """
         self._sink = sink
         self._ledger = ledger
@@ -64,7 +67,8 @@ class Sender:
         self._looked_back = False
         self._accepted = 0
         self._said_no_logs = False
-        self._warnings = Trouble(_log)  # never over: a backend that warns once warns every time
+        self._clock = clock or SystemClock()
+        self._said = Recurring(_log)
 
     def take_accepted(self) -> int:
         """Spans accepted since the last call."""
@@ -102,7 +106,7 @@ class Sender:
         await self._ledger.commit(self._batch, self._dead_letters)
         if self._examples:
             self._examples.add(self._batch.examples)
-        _say_unreadable(self._batch.plan.dead_letters)
+        self._say_unreadable(self._batch.plan.dead_letters)
         self._batch = None
 
     def _take(self, batch: Batch | None) -> None:
@@ -148,9 +152,38 @@ class Sender:
         count("dead", dead)
         count("rejected", delivery.rejected - dead)
         for letter in delivery.dead_letters:
-            _log.error("kept as dead letter", kind=letter.kind, source=letter.source, reason=letter.reason)
+            self._said.met(
+                "the backend refused this for good, it is kept as dead letter: `bridge dead-letters` shows it and"
+                " sends it again",
+                now=self._clock.now(),
+                level="error",
+                reason=letter.reason,
+                kind=letter.kind,
+                source=letter.source,
+            )
         for warning in delivery.warnings:
-            self._warnings.begins("the backend took what was sent, and says", reason=warning, signal=signal.value)
+            self._said.met(
+                "the backend took what was sent, and warns: its own documentation says what about",
+                now=self._clock.now(),
+                reason=warning,
+                signal=signal.value,
+            )
+
+    def _say_unreadable(self, letters: Sequence[DeadLetter]) -> None:
+        """One line for each way in which records of Letta's do not fit, however many there are of it."""
+        alike: dict[tuple[str, str], list[DeadLetter]] = {}
+        for letter in letters:
+            alike.setdefault((letter.kind, letter.reason), []).append(letter)
+        for (kind, reason), group in alike.items():
+            self._said.met(
+                "Letta sent what cannot be read, it is kept as dead letter: look at it with `bridge dead-letters`",
+                now=self._clock.now(),
+                level="error",
+                reason=reason,
+                times=len(group),
+                kind=kind,
+                source=group[0].source,
+            )
 
 
 def _waiting(signal: Signal, waiting: Waiting) -> BackendWaiting:
@@ -158,18 +191,3 @@ def _waiting(signal: Signal, waiting: Waiting) -> BackendWaiting:
         return BackendWaiting(waiting.reason, waiting.retry_after)
     hint = ". Without log events all else goes on: OTEL_LOGS_EXPORTER=none" if signal is Signal.LOGS else ""
     return BackendWaiting(f"{waiting.reason}{hint}", None)
-
-
-def _say_unreadable(letters: Sequence[DeadLetter]) -> None:
-    """One line for each way in which records of Letta's do not fit, however many there are of it."""
-    alike: dict[tuple[str, str], list[DeadLetter]] = {}
-    for letter in letters:
-        alike.setdefault((letter.kind, letter.reason), []).append(letter)
-    for (kind, reason), group in alike.items():
-        _log.error(
-            "Letta sent what cannot be read, it is kept as dead letter: look at it with `bridge dead-letters`",
-            kind=kind,
-            source=group[0].source,
-            reason=reason,
-            letters=len(group),
-        )

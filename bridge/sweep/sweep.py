@@ -3,7 +3,8 @@
 What a crash or an outage interrupted is finished first, from the bytes that were put aside, and nothing new is read
 before it is: while the backend is away, Letta is the buffer and memory stays flat. A failing run is postponed and
 costs no other run anything; a failing server ends the sweep, after what was read has been sent. So does `stop`, which
-drops the reads under way.
+drops the reads under way. Between two steps of its work it visits the runs that were woken meanwhile; a woken sweep
+visits those alone.
 """
 
 from __future__ import annotations
@@ -40,13 +41,16 @@ from bridge.sweep.looks import Looks
 from bridge.sweep.loose import LooseSteps
 from bridge.sweep.outbox import Outbox
 from bridge.sweep.reads import Reads, Stopped
+from bridge.sweep.report import Limits, Report
 from bridge.sweep.sender import BackendWaiting, Sender
 from bridge.sweep.visit import Visitor
-from bridge.trouble import Trouble
+from bridge.sweep.waking import Waking
+from bridge.trouble import Recurring, Trouble
 
 _log = get_logger(__name__)
 
 _CHUNK: Final = 64  # runs taken from the ledger at once
+_LOOKS: Final = 8  # at once: the least important work lets a woken run wait for no longer
 _FULL: Final = 2_000  # spans in hand that end a chunk early, so that memory stays bounded
 _OFTEN: Final = 2.0  # seconds after which a chunk ends too, so that what is read is seen soon
 _FAILURES_IN_A_ROW: Final = 3  # of single runs: then it is the server
@@ -63,50 +67,6 @@ class Finder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one sweep may do.
-
-    Attributes:
-        concurrency: visits at the same time, under the one request budget.
-        patience: seconds after which a sweep leaves the rest to the next, so that new runs are noticed in time.
-        late: seconds past its time after which a visit does without lengths.
-        look_requests: requests that looks at closed runs may take; what one sweep overspends the next has less.
-    """
-
-    concurrency: int
-    patience: float
-    late: float = 30.0
-    look_requests: float = 0.0
-
-
-@dataclass(slots=True)
-class Report:
-    """What one sweep did.
-
-    Attributes:
-        visits: runs looked at.
-        steps: steps settled and sent.
-        closed: runs that got their own span.
-        spans: spans accepted.
-        left: due runs that were left to the next sweep.
-        postponed: why runs could not be read when they were last visited.
-        stopped: whether it was cut short by `stop`.
-        problem: why it ended early, in one line; None when it did not.
-        retry_after: seconds to wait that Letta or the backend asked for.
-    """
-
-    visits: int = 0
-    steps: int = 0
-    closed: int = 0
-    spans: int = 0
-    left: bool = False
-    postponed: Sequence[str] = ()
-    stopped: bool = False
-    problem: LettaError | BackendWaiting | None = None
-    retry_after: float | None = None
-
-
 @dataclass(slots=True)
 class _Chunk:
     """Visits under way: what they share."""
@@ -116,6 +76,7 @@ class _Chunk:
     report: Report
     started: float
     until: float
+    gives_way: bool = True  # to runs that are woken meanwhile
     failures: list[tuple[FollowedRun, LettaError]] = field(default_factory=list)  # since the last good visit
 
 
@@ -142,12 +103,14 @@ class Sweep:
         limits: Limits,
         on_progress: Callable[[], None],
         judge: Judge = decide,
+        waking: Waking | None = None,
     ) -> None:
         """Take the parts; nothing is read yet."""
         self._source = source
         self._ledger = ledger
         self._discovery = discovery
         self._visitor = visitor
+        self._waking = waking
         self._loose_steps = loose_steps
         self._sender = sender
         self._clock = clock
@@ -162,14 +125,20 @@ class Sweep:
         self._reads = Reads()
         self._busy_since: float | None = None  # since when no sweep has come to its end
         self._postponed: dict[str, str] = {}  # run → why
+        self._said = Recurring(_log)
         self.trouble = Trouble(_log)
+
+    @property
+    def postponed(self) -> Mapping[str, str]:
+        """Runs that could not be read when they were last visited, with the reason."""
+        return self._postponed
 
     def stop(self) -> None:
         """Drop the reads under way, begin no further visit: send and commit what is in hand, return."""
         self._reads.stop()
 
-    async def run(self) -> Report:
-        """One sweep.
+    async def run(self, *, woken: bool = False) -> Report:
+        """One sweep, of the woken runs alone or of all; the former leaves the rest to the next.
 
         Raises:
             LedgerError: the storage failed; nothing is lost, and there is no point in going on.
@@ -177,7 +146,8 @@ class Sweep:
         report = Report()
         try:
             await self._sender.finish()
-            await self._sweep(report)
+            await (self._woken(report, self._clock.now()) if woken else self._sweep(report))
+            report.left |= woken
         except Stopped:
             report.left = report.stopped = True
         except BackendWaiting as waiting:
@@ -185,7 +155,7 @@ class Sweep:
         except LettaError as error:
             report.problem = error
             report.retry_after = error.retry_after if isinstance(error, LettaUnavailable) else None
-        if not report.left:
+        if not report.left and not woken:
             self._busy_since = None
         report.spans = self._sender.take_accepted()
         report.postponed = tuple(self._postponed.values())
@@ -197,7 +167,7 @@ class Sweep:
         rows = await self._reads(self._discovery.discover(started))
         await self._send(Outbox())  # runs that cannot be read
         deadline = started + self._limits.patience
-        while due := await self._ledger.due(now=started, limit=_CHUNK):
+        while due := await self._due(report, started):
             if self._reads.stopped or self._clock.now() >= deadline:
                 report.left = True
                 break
@@ -207,7 +177,29 @@ class Sweep:
             await self._chunk(due, chunk)
         await self._read_loose_steps(report)
         if not report.left:
-            await self._look_again(rows, started)
+            await self._look_again(report, rows, started)
+
+    async def _due(self, report: Report, started: float) -> Sequence[FollowedRun]:
+        await self._woken_meanwhile(report, started)
+        return await self._ledger.due(now=started, limit=_CHUNK)
+
+    async def _woken_meanwhile(self, report: Report, started: float) -> None:
+        if self._is_woken():
+            await self._woken(report, started)
+
+    def _is_woken(self) -> bool:
+        return self._waking is not None and self._waking.is_due(self._clock.now())
+
+    async def _woken(self, report: Report, started: float) -> None:
+        """Visit the woken runs, dated by the sweep that they are visited in."""
+        assert self._waking, "nothing can be woken here"
+        self._on_progress()
+        now = self._clock.now()
+        woken = await self._reads(self._waking.find(now))
+        if woken.runs:
+            chunk = _Chunk(woken.rows, Outbox(), report, started, until=now + _OFTEN, gives_way=False)
+            await self._chunk(woken.runs, chunk)
+            await self._waking.visited(woken, started, self._clock.now())
 
     async def _send(self, outbox: Outbox) -> None:
         """Send and commit, with the records that could not be read on the way."""
@@ -238,12 +230,20 @@ class Sweep:
             await self._visit(followed, chunk)
             if chunk.outbox.span_count >= _FULL or self._clock.now() >= chunk.until:
                 return
+            if chunk.gives_way and self._is_woken():
+                return
 
     async def _visit(self, followed: FollowedRun, chunk: _Chunk) -> None:
         try:
             await self._follow(followed, chunk)
         except LettaNotFound as error:
-            _log.info("run is gone from Letta: closed without a span of its own", run=followed.id, answer=str(error))
+            self._said.met(
+                "a run is gone from Letta, it is closed without a span of its own: nothing to do if it was deleted",
+                now=self._clock.now(),
+                level="info",
+                run=followed.id,
+                answer=str(error),
+            )
             chunk.outbox.add_run(gone(followed))
             self._postponed.pop(followed.id, None)
         except LettaMisbehaved as error:
@@ -305,7 +305,14 @@ class Sweep:
         reason = f"what of it is delivered is no longer known: {error}"
         chunk.outbox.add_malformed([Malformed(followed.id, "remainder", reason, row.model_dump_json())])
         chunk.outbox.add_run(gone(followed))
-        _log.error("run kept as dead letter", run=followed.id, reason=reason)
+        self._said.met(
+            "the rest of a run cannot be told from what is delivered, it is kept as dead letter: look at it with"
+            " `bridge dead-letters`",
+            now=self._clock.now(),
+            level="error",
+            reason=reason,
+            run=followed.id,
+        )
 
     def _postpone(self, followed: FollowedRun, chunk: _Chunk) -> None:
         """Look again later, ever later; the run stays open, so nothing of it is lost."""
@@ -323,7 +330,12 @@ class Sweep:
         self._postponed[followed.id] = str(error)
         wait = round(_postponed_for(followed, self._clock.now()))
         self.trouble.begins(
-            "run postponed", reason=str(error), run=followed.id, waiting_for="Letta", again_in_seconds=wait
+            "a run cannot be read, it is tried again ever more rarely: look for its id in Letta's log",
+            now=self._clock.now(),
+            reason=str(error),
+            run=followed.id,
+            waiting_for="Letta",
+            again_in_seconds=wait,
         )
 
     async def _read_loose_steps(self, report: Report) -> None:
@@ -331,11 +343,12 @@ class Sweep:
         report.steps += await self._reads(self._loose_steps.read(outbox, self._clock.now()))
         await self._sender.send(outbox)
 
-    async def _look_again(self, rows: Mapping[str, Run], now: float) -> None:
+    async def _look_again(self, report: Report, rows: Mapping[str, Run], now: float) -> None:
         """Send and commit what the looks at some closed runs gave, even if the server failed midway."""
         self._looks.begin_sweep()
-        while due := await self._looks.due(now, _CHUNK):
+        while due := await self._looks.due(now, _LOOKS):
             self._on_progress()
+            await self._woken_meanwhile(report, now)
             outbox = Outbox()
             try:
                 await self._reads(self._looks.take(due, rows, outbox, now=now))

@@ -1,29 +1,26 @@
 """One visit: all that is read of one run, in an order that cannot tear.
 
 The run's row is read before its steps: a run seen over has all its steps in the list that follows. Messages and
-lengths are asked for only where a step is final and not yet sent. Where Letta has lost the step that the run was
-read up to, the reading goes back to one that it still has (`follow.trail`); CursorUnknown is raised where no such
-place is safe.
+lengths are asked for only where a step is final and not yet sent. A run that ended long enough ago to be closed is
+read to a proven end, so that one visit is enough for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bridge.errors import CursorUnknown, LettaNotFound
-from bridge.follow.ended import is_over, is_pending
-from bridge.follow.reading import ForeignStep, ReadFrom, Reading
+from bridge.errors import LettaNotFound
+from bridge.follow.decide import over_since
+from bridge.follow.ended import is_pending
+from bridge.follow.reading import ForeignStep, Reading
 from bridge.follow.state import FollowedRun, Phase
-from bridge.follow.trail import read_from, rewind
 from bridge.ledger.ledger import Ledger
-from bridge.log import get_logger
 from bridge.map.ids import run_trace_id
 from bridge.source.letta import LettaSource
 from bridge.source.models import Message, Run, RunMetrics, Step, StepMetrics
-from bridge.source.parse import Malformed, Page
-
-_log = get_logger(__name__)
+from bridge.source.parse import Malformed
+from bridge.sweep.steps import StepList, proven, read_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,54 +62,42 @@ class Visitor:
             LettaError: as the source does.
         """
         run = row or await self._source.run(followed.id)
-        page, more, start = await self._steps(followed)
-        delivered = followed.delivered
-        fresh = [step for step in page.items if step.id not in delivered and not is_pending(step)]
+        read = await read_steps(self._source, followed)
         measured = self._wanted.lengths and not hurried
+        closes = self._closes(run, followed, read, now)
+        start_unknown = measured and not followed.fence_ns and bool(_fresh(read, followed))
+        run_metrics: RunMetrics | None = None
+        if start_unknown or (closes and run.total_duration_ns is None):  # GET /v1/runs/{id} leaves it out (0.16.8)
+            run_metrics = await self._source.run_metrics(run.id)
+        if closes:
+            read = await proven(self._source, run.id, read, run_metrics)
+        page, fresh = read.page, _fresh(read, followed)
         messages = await self._messages(run, followed, page.order, fresh)
         reading = Reading(
             run=run,
             steps=page.items,
             order=page.order,
             at=now,
-            more=more,
+            more=read.more,
+            ended=read.ended,
             measured=measured,
             messages=tuple(messages),
             step_metrics=await self._lengths(fresh) if measured else {},
-            run_metrics=await self._run_metrics(run, followed, now=now, first=bool(fresh) and measured),
+            run_metrics=run_metrics,
             agent_name=await self._agent_name(run),
             foreign_steps=await self._foreign_steps(run, followed, page.order, messages),
             server_now=self._source.server_now(),
-            start=start,
+            start=read.start,
         )
-        return reading, [lost for lost in page.malformed if lost.id not in delivered]
+        return reading, [lost for lost in page.malformed if lost.id not in followed.delivered]
 
-    async def _steps(self, followed: FollowedRun) -> tuple[Page[Step], bool, ReadFrom]:
-        start = read_from(followed)
-        try:
-            return *await self._page(followed, start), start
-        except CursorUnknown:
-            known = [step_id async for page in all_steps(self._source, followed.id) for step_id in page.order]
-            if not known:  # nothing is there, so nothing can be new
-                return Page((), ()), False, ReadFrom(followed.cursor)
-            back = rewind(followed, known)
-            if back is None:
-                raise
-            _log.warning("Letta has lost the last step read: going back", run=followed.id, to=back.step_id)
-            return *await self._page(followed, back), back
-
-    async def _page(self, followed: FollowedRun, start: ReadFrom) -> tuple[Page[Step], bool]:
-        """One page, and further ones while all that they show is delivered.
-
-        Only an empty page is the end: a short one may have been cut.
-        """
+    def _closes(self, run: Run, followed: FollowedRun, read: StepList, now: float) -> bool:
+        """Whether the run is likely to be closed by what this visit reads."""
+        since = over_since(run, followed, at=now, server_now=self._source.server_now())
+        if since is None or now - since < self._wanted.settle:
+            return False
         delivered = followed.delivered
-        page, more = await self._source.steps(followed.id, start.step_id)
-        further = page
-        while further.last and delivered.issuperset(page.order):
-            further, more = await self._source.steps(followed.id, further.last)
-            page = joined(page, further)
-        return page, more
+        return not any(is_pending(step) and step.id not in delivered for step in read.page.items)
 
     async def _messages(
         self, run: Run, followed: FollowedRun, order: Sequence[str], fresh: Sequence[Step]
@@ -130,14 +115,6 @@ class Visitor:
     async def _lengths(self, fresh: Sequence[Step]) -> Mapping[str, StepMetrics]:
         found = [await self._source.step_metrics(step.id) for step in fresh]
         return {metrics.id: metrics for metrics in found if metrics}
-
-    async def _run_metrics(self, run: Run, followed: FollowedRun, *, now: float, first: bool) -> RunMetrics | None:
-        """For the start of the first step, and for the length that GET /v1/runs/{id} leaves out (0.16.8)."""
-        over = is_over(run) and followed.over_since is not None
-        closing = over and now - (followed.over_since or 0) >= self._wanted.settle
-        if (first and not followed.fence_ns) or (closing and run.total_duration_ns is None):
-            return await self._source.run_metrics(run.id)
-        return None
 
     async def _agent_name(self, run: Run) -> str | None:
         if not self._wanted.agent_names or run.agent_id is None:
@@ -166,20 +143,7 @@ class Visitor:
         return ForeignStep(step_id, step.run_id, run_trace_id(step.run_id or step_id, step.trace_id), open=False)
 
 
-async def all_steps(source: LettaSource, run_id: str) -> AsyncIterator[Page[Step]]:
-    """Every page of a run's steps, from its first one on.
-
-    Raises:
-        LettaError: as the source does.
-    """
-    after: str | None = None
-    more = True
-    while more:
-        page, more = await source.steps(run_id, after)
-        yield page
-        after = page.last or after
-
-
-def joined(page: Page[Step], further: Page[Step]) -> Page[Step]:
-    """Two pages as one."""
-    return Page(page.items + further.items, page.order + further.order, page.malformed + further.malformed)
+def _fresh(read: StepList, followed: FollowedRun) -> Sequence[Step]:
+    """The steps that are final and not sent."""
+    delivered = followed.delivered
+    return [step for step in read.page.items if step.id not in delivered and not is_pending(step)]

@@ -8,6 +8,7 @@ import httpx
 from bridge_world import START, DatedTransport, HandClock, World
 
 from bridge import app
+from bridge.app.backfill import assemble_backfill
 from bridge.backfill.backfill import Backfill, Requests
 from bridge.backfill.bounds import Asked, asked
 from bridge.backfill.result import Result
@@ -97,7 +98,7 @@ class Past(World):
         source = LettaSource(client, self.clock)
         try:
             yield (
-                app.assemble_backfill(
+                assemble_backfill(
                     settings, source=source, ledger=ledger, sink=self.sink, clock=self.clock, requests=requests
                 ),
                 ledger,

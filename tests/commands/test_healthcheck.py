@@ -81,12 +81,21 @@ async def test_a_bridge_that_is_alive_but_not_ready(bridge: Bridge) -> None:
     assert errors == f"bridge: not ready: letta: Letta refused the key (401). (http://{listen}/readyz)\n"
 
 
+async def test_it_is_said_since_when_a_side_does_not_answer(bridge: Bridge) -> None:
+    bridge.health.backend.answered(SystemClock().now() - 600)
+    bridge.health.backend.failed("connection refused")
+    async with bridge.serving("127.0.0.1") as port:
+        code, _, errors = await healthcheck("--ready", BRIDGE_LISTEN=f"127.0.0.1:{port}")
+    assert code == 1
+    assert "backend: connection refused (its last good answer was 60" in errors
+
+
 async def test_a_loop_that_does_not_turn_is_said(bridge: Bridge) -> None:
     bridge.health.turned_at -= 1000
     async with bridge.serving("127.0.0.1") as port:
         code, _, errors = await healthcheck(BRIDGE_LISTEN=f"127.0.0.1:{port}")
     assert code == 1
-    assert errors.startswith("bridge: not alive: loop: has not turned for 1000 s (")
+    assert errors.startswith("bridge: not alive: loop: has not turned for 100")  # seconds, and those of the start
 
 
 async def test_nobody_listens() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pytest
+
 from contract.servers import RealServer, Record, Server
 
 
@@ -310,6 +312,20 @@ async def test_usage_capped_at_50(server: Server) -> None:
     assert usage["prompt_tokens"] == sum(step["prompt_tokens"] for step in steps[-50:])
     assert usage["prompt_tokens"] < sum(step["prompt_tokens"] for step in steps)
     assert (usage["prompt_tokens_details"], usage["completion_tokens_details"]) == (None, None)
+
+
+@pytest.mark.parametrize(("play", "end"), [
+    ("text", "completed"), ("multi_step", "completed"), ("tool_then_500", "failed"),
+])  # fmt: skip
+async def test_a_runs_metrics_count_all_of_its_steps(server: Server, play: str, end: str) -> None:
+    run = await server.finished(play, end)
+
+    async def counted() -> int | None:
+        found = (await server.get(f"/v1/runs/{run['id']}/metrics"))["num_steps"]
+        return found or None
+
+    steps = await server.steps_of(run["id"])
+    assert await server.until(counted) == len(steps)
 
 
 async def test_metrics_null_while_the_step_is_pending(server: Server) -> None:

@@ -214,8 +214,9 @@ async def test_a_refused_event_is_a_dead_letter_and_the_rest_goes_on(
         (kept,) = await bridge.ledger.dead_letters()
         assert (kept.letter.kind, kept.letter.source) == ("event", EVENTS[0].span_id.hex())
         assert bridge.counted("log_events") == {"accepted": 2, "dead": 1}
+    kept_as = "it is kept as dead letter: `bridge dead-letters` shows it and sends it again"
     assert [(line["event"], line["kind"], line["log_level"]) for line in said] == [
-        ("kept as dead letter", "event", "error")
+        (f"the backend refused this for good, {kept_as}", "event", "error")
     ]
 
 

@@ -1,5 +1,6 @@
 """When a step may be sent and when a run is over, one named case each."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -152,6 +153,19 @@ def test_a_run_that_ended_long_ago_by_the_servers_clock_is_closed_once_a_page_br
     assert first.closing is None, "the page may have been cut short"
     assert first.run.next_visit == 0, "looked at again at once"
     assert decide(first.run, read(run, server_now=server), POLICY).closing is Closing.OVER
+
+
+def test_a_run_that_ended_long_ago_is_closed_at_once_where_its_end_is_proven() -> None:
+    run = a_run("completed", completed_at=moment(T0 - 20))
+    reading = replace(read(run, a_step(1), server_now=T0), ended=True)
+    decision = decide(followed(), reading, POLICY)
+    assert (decision.closing, outcomes(decision)) == (Closing.OVER, [("step-1", Outcome.SUCCESS)])
+
+
+def test_a_proven_end_closes_no_run_before_it_has_settled() -> None:
+    run = a_run("completed", completed_at=moment(T0 - 14))
+    reading = replace(read(run, a_step(1), server_now=T0), ended=True)
+    assert decide(followed(), reading, POLICY).closing is None
 
 
 def test_a_run_stays_open_while_a_step_of_it_does() -> None:

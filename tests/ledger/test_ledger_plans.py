@@ -24,7 +24,7 @@ def connection() -> Iterator[sqlite3.Connection]:
         (runs._OPEN, "run_followed (stream=? AND phase=?)"),
         (runs._CHANGED, "run_look (stream=? AND woken=?)"),
         (runs._WATCHED, "run_look (stream=? AND woken=? AND next_visit<?)"),
-        (runs._AWAITING_APPROVAL, "run_asking (stream=?)"),
+        (runs.AWAITING_APPROVAL, "run_asking (stream=?)"),
         (runs._FORGETTABLE, "run_kept (stream=? AND keep_until<?)"),
     ],
 )

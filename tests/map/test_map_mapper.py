@@ -15,7 +15,7 @@ from bridge.follow.state import FollowedRun, Sums
 from bridge.map import timing
 from bridge.map.instruments import CATALOGUE
 from bridge.map.mapper import MapOptions, map_loose_step, map_run, map_steps
-from bridge.map.run import add_step
+from bridge.map.run import SentStep, add_steps
 from bridge.map.telemetry import Span, Telemetry
 from bridge.map.totals import fold
 from bridge.map.usage import usage_of
@@ -198,6 +198,7 @@ def test_a_tool_sent_before_its_runs_first_step_takes_that_steps_trace() -> None
 
 def test_sums_remember_the_last_error() -> None:
     usage = usage_of(Step(id="step-1", prompt_tokens=5, cached_input_tokens=3, prompt_tokens_details={}))
-    failed = add_step(Sums(), usage, failed=True, error_type="LLMServerError")
-    fine = add_step(failed, usage, failed=False, error_type=None)
-    assert fine == Sums(steps=2, failed_steps=1, input_tokens=10, cache_read_tokens=6, error_type="LLMServerError")
+    failed, fine = SentStep(usage, True, "LLMServerError"), SentStep(usage, False, None)  # noqa: FBT003 - as they stand
+    sums = add_steps(Sums(), (failed, fine))
+    assert add_steps(add_steps(Sums(), (failed,)), (fine,)) == sums
+    assert sums == Sums(steps=2, failed_steps=1, input_tokens=10, cache_read_tokens=6, error_type="LLMServerError")

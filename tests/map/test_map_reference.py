@@ -201,7 +201,8 @@ def test_every_attribute_is_explained_and_no_other() -> None:
 
 def test_no_metric_of_the_bridge_is_forgotten() -> None:
     source = (ROOT / "bridge" / "observe.py").read_text(encoding="utf-8")
-    assert {metric.name for metric in own_metrics()} == set(re.findall(r'"(letta_bridge\.[a-z_.]+)"', source))
+    named = re.findall(r'_(?:counter|gauge)\(\s*"([a-z_.]+)"|"letta_bridge\.([a-z_.]+)"', source)
+    assert {metric.name for metric in own_metrics()} == {f"letta_bridge.{short or whole}" for short, whole in named}
 
 
 def listed(shape: Shape) -> AbstractSet[str]:

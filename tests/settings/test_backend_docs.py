@@ -15,7 +15,7 @@ from bridge.settings.otlp import Signal
 
 PAGE = (Path(__file__).parents[2] / "docs/backends.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(
-    r"```sh\n(?P<settings>.*?)```\n\n\| spans \| metrics \| log events \|\n\|---\|---\|---\|\n\| (?P<to>.*?) \|\n",
+    r"```ini\n(?P<settings>.*?)```\n\n\| spans \| metrics \| log events \|\n\|---\|---\|---\|\n\| (?P<to>.*?) \|\n",
     re.DOTALL,
 )
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
@@ -27,7 +27,7 @@ EXAMPLES = [
 
 
 def test_every_block_of_settings_has_its_table() -> None:
-    assert len(EXAMPLES) == PAGE.count("```sh") >= 13
+    assert len(EXAMPLES) == PAGE.count("```ini") >= 13
 
 
 @pytest.mark.parametrize(("environ", "addresses"), EXAMPLES)

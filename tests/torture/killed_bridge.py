@@ -1,4 +1,4 @@
-"""`bridge run` as a real process under load, killed with -9 at seeded moments, while Letta and the backend go on.
+"""`bridge run` as a real process under load, ended by a signal at seeded moments, while Letta and the backend go on.
 
 The Letta is the stand-in over HTTP, with runs that never cease; the backend is an OTLP receiver that keeps what it
 took, and is busy (503) now and then. Both live in the test's process, so that their word survives the bridge's death.
@@ -60,11 +60,13 @@ class Strike:
         requests: after so many requests with spans, if there come as many.
         unheard: before that request is answered, though it is taken.
         delay: seconds after that; or, where there come not so many, the longest it lives.
+        how: SIGKILL; or SIGTERM, whose `delay` is what the answer to that request takes longer.
     """
 
     requests: int
     unheard: bool
     delay: float
+    how: signal.Signals = signal.SIGKILL
 
 
 class Scene:
@@ -83,6 +85,7 @@ class Scene:
         self._process: asyncio.subprocess.Process | None = None
         self._strike: Strike | None = None
         self._sign_of_life = asyncio.Event()  # the process's first request to the backend
+        self._struck = asyncio.Event()  # the process has got its signal
         self._taken = 0  # the process's requests with spans that were taken
         self._environ = {
             **ENVIRON,
@@ -114,9 +117,29 @@ class Scene:
             await asyncio.wait_for(process.wait(), 1.0 + delay)
         await self.kill()
 
+    async def stop(self, delay: float) -> float:
+        """One life that SIGTERM ends in the middle of a batch or right after one.
+
+        Args:
+            delay: seconds that the backend takes for its answer to that batch.
+
+        Returns:
+            The seconds from the signal to the end.
+        """
+        self._strike = Strike(self.rng.randint(1, 4), self.rng.random() < 0.7, delay, signal.SIGTERM)
+        process = await self.start()
+        await asyncio.wait_for(self._struck.wait(), 60)
+        began = time.monotonic()
+        said, _ = await asyncio.wait_for(process.communicate(), 30)
+        self._strike = None
+        assert process.returncode == 0, f"it ended with {process.returncode}: {said.decode()}"
+        assert b"Traceback" not in said, said.decode()
+        return time.monotonic() - began
+
     async def start(self) -> asyncio.subprocess.Process:
         """A new process."""
         self._sign_of_life.clear()
+        self._struck.clear()
         self._taken = 0
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bridge", "run",
@@ -170,10 +193,21 @@ class Scene:
         self._taken += request.path == "/v1/traces"
         due = process if strike and self._taken >= strike.requests else None
         if strike and due and strike.unheard:
-            await _fall(due, strike.delay)
+            await self._fall(due, strike)
         await says(200)(reader, writer)
         if strike and due:
-            await _fall(due, strike.delay)
+            await self._fall(due, strike)
+
+    async def _fall(self, process: asyncio.subprocess.Process, strike: Strike) -> None:
+        if self._struck.is_set():
+            return
+        if strike.how is signal.SIGKILL:
+            await asyncio.sleep(strike.delay)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(strike.how)
+        self._struck.set()
+        if strike.how is signal.SIGTERM:
+            await asyncio.sleep(strike.delay)
 
     def _take(self, path: str, body: bytes) -> None:
         if path in _SIGNALS:
@@ -184,12 +218,6 @@ class Scene:
             for scope in group.scope_metrics:
                 for metric in scope.metrics:
                     self.points += otlp_points(MessageToDict(metric, preserving_proto_field_name=True))
-
-
-async def _fall(process: asyncio.subprocess.Process, delay: float) -> None:
-    await asyncio.sleep(delay)
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
 
 
 @contextlib.asynccontextmanager

@@ -35,6 +35,7 @@ def rows(counts: Mapping[str, int], faults: Iterable[tuple[str, str]], *, failed
         *_counted(counts, "crash points", "kills at a numbered point (await, statement, COMMIT, request)"),
         *_counted(counts, "second kills", "of them in the recovery from another"),
         *_counted(counts, "kill -9", "kills -9 of the real process under load"),
+        *_counted(counts, "SIGTERM", "stops of the real process under load"),
         *_counted(counts, "property examples", "examples of the property test"),
         *_counted(counts, "kills of the property test", "kills in them"),
         *_counted(counts, "resent spans", "spans and log events that came again after a kill"),

@@ -1,0 +1,1 @@
+"""What the bridge costs, as ratios within one run: `python -m benchmarks`."""

@@ -1,0 +1,126 @@
+"""`bridge run` as a user runs it: what it takes to start and to sit there, and how soon a step shows up.
+
+Freshness is from the moment at which a step, its messages and its lengths are there in Letta to the moment at which
+the receiver has its span. With the hook, this program calls it at that moment, as Letta's webhook does.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.stage import Stage, Workload, ask, cpu_of, rss_of, staged
+
+_HISTORY = Workload("history", runs=1000, steps=1)
+_KEY = "a-key-for-the-hook"
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A bridge that has nothing to do.
+
+    Attributes:
+        start_cpu: seconds of CPU from exec until its first sweep is over.
+        share: of one core, at the default interval.
+        rss_mb: memory in MB (2**20 bytes) at the end.
+    """
+
+    start_cpu: float
+    share: float
+    rss_mb: float
+
+
+def idle(seconds: float) -> Idle:
+    """Start one, and leave it alone for so long."""
+    with staged(_HISTORY) as stage, _bridge(stage, BRIDGE_START_FROM="now") as (pid, _):
+        _until_swept(stage)
+        time.sleep(1.0)
+        begin, since = cpu_of(pid), time.perf_counter()
+        time.sleep(seconds)
+        return Idle(begin, (cpu_of(pid) - begin) / (time.perf_counter() - since), rss_of(pid) / 1024)
+
+
+def freshness(*, hook: bool, samples: int, interval: float) -> Sequence[float]:
+    """Seconds from a step's end to its span's arrival, sorted."""
+    variables = {"BRIDGE_START_FROM": "1m", "BRIDGE_POLL_INTERVAL": f"{interval:g}s"}
+    variables |= {"BRIDGE_WAKE_KEY": _KEY} if hook else {}
+    with staged(_HISTORY) as stage, _bridge(stage, **variables) as (_, url):
+        _until_swept(stage)
+        ask(f"{stage.otlp}/bench/watch")
+        return sorted(_one(stage, url if hook else None, interval) for _ in range(samples))
+
+
+def _one(stage: Stage, hook: str | None, interval: float) -> float:
+    """Let a step end at some moment between two sweeps, and wait for its span."""
+    time.sleep(random.uniform(0.2, 0.2 + min(interval, 2.0)))
+    step = ask(f"{stage.letta}/bench/grow")["step"]
+    ended = time.time()
+    if hook:
+        _call(hook, step)
+    deadline = time.monotonic() + interval + 20.0
+    while step not in (seen := ask(f"{stage.otlp}/bench/stats")["seen"]):
+        assert time.monotonic() < deadline, "a step never arrived"
+        time.sleep(0.05)
+    came: float = seen[step]
+    return came - ended
+
+
+def percentile(sorted_: Sequence[float], share: float) -> float:
+    """The value that this share of them does not exceed."""
+    return sorted_[min(len(sorted_) - 1, round(share * len(sorted_)) - 1)]
+
+
+@contextmanager
+def _bridge(stage: Stage, **variables: str) -> Iterator[tuple[int, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        port = _free_port()
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path.cwd()),
+            "LETTA_BASE_URL": stage.letta,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": stage.otlp,
+            "BRIDGE_LEDGER": f"{folder}/ledger",
+            "BRIDGE_LISTEN": f"127.0.0.1:{port}",
+            "BRIDGE_LOG_LEVEL": "error",
+            **variables,
+        }
+        with subprocess.Popen([sys.executable, "-m", "bridge", "run"], env=environ) as process:
+            try:
+                yield process.pid, f"http://127.0.0.1:{port}"
+            finally:
+                process.send_signal(signal.SIGTERM)
+
+
+def _until_swept(stage: Stage) -> None:
+    deadline = time.monotonic() + 60.0
+    while ask(f"{stage.letta}/bench/stats")["asked"].get("v1/runs", 0) < 1:
+        assert time.monotonic() < deadline, "the bridge does not come up"
+        time.sleep(0.1)
+
+
+def _call(url: str, step: str) -> None:
+    request = urllib.request.Request(
+        f"{url}/step-complete",
+        data=b'{"step_id": "%b"}' % step.encode(),
+        headers={"authorization": f"Bearer {_KEY}", "content-type": "application/json"},
+        method="POST",
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
