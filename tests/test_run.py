@@ -8,18 +8,21 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
 from receivers import HttpReceiver, hangs, says
 from starlette.types import Receive, Scope, Send
 
+from bridge import app
 from bridge.clock import SystemClock
 from bridge.demo import recording
 from bridge.demo.standin.app import StandIn
 from bridge.demo.standin.rows import Table
 from bridge.demo.standin.store import Store
 from bridge.hosting import hosted
+from bridge.settings import load
 
 FAST = {
     "BRIDGE_POLL_INTERVAL": "200ms",
@@ -228,6 +231,14 @@ async def test_once_says_what_happened(stand: Stand) -> None:
     assert unreachable.returncode == 4
     assert b"Letta cannot be reached at http://127.0.0.1:1: Connection refused." in log
     assert b"Traceback" not in log
+
+
+async def test_once_finds_all_runs_however_many_pages_they_take(stand: Stand) -> None:
+    for _ in range(12):
+        play(stand, "text")
+    with mock.patch.multiple("bridge.sweep.discovery", _FIRST_PAGE=5, FULL_PAGE=5, _ENOUGH=10):
+        assert await app.once(load(stand.environ, None)) == 0
+    assert stand.names().count("invoke_agent") == 12
 
 
 async def test_dry_run_prints_and_remembers_nothing(stand: Stand, tmp_path: Path) -> None:

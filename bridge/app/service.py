@@ -99,13 +99,17 @@ def collect_rarely() -> None:
 
 
 async def once(settings: Settings, *, dry_run: bool = False) -> int:
-    """`bridge once`: one sweep and one export of the metrics; returns the exit code.
+    """`bridge once`: one sweep, or as many as it takes to find every run, and one export of the metrics.
+
+    Returns the exit code.
 
     Raises:
         SettingsError, LedgerError: as `run`.
     """
     async with open_service(settings, dry_run=dry_run) as service:
         report = await service.sweep()
+        while report.listing and report.problem is None:  # the next process would begin at the top again
+            report = await service.sweep()
         await service.export_metrics()
     if isinstance(report.problem, LettaError):
         return 4

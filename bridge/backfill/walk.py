@@ -69,6 +69,11 @@ class Walk:
         self.done = wanted.from_ns >= wanted.until_ns
         self.passed = 0
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are runs that are not entered; see `bridge.sweep.sweep.Finder`."""
+        return not self.done
+
     async def discover(self, now: float) -> Mapping[str, Run]:
         """The next page, once every run of the last is visited; see `bridge.sweep.sweep.Finder`.
 

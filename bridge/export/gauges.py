@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bridge.export.metrics import Attributes, GaugePoints
-from bridge.ledger.ledger import OpenRuns
+from bridge.ledger.figures import OpenRuns
 from bridge.map import genai, instruments, letta
 from bridge.map.failures import Failure
 

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from bridge.follow.state import FollowedRun
+from bridge.ledger.figures import Glance, OpenRuns
 from bridge.map.failures import Failure
 from bridge.map.telemetry import AttributeValue, Measurement
 from bridge.map.totals import SeriesKey, Total
-
-if TYPE_CHECKING:
-    from bridge.ledger.glance import Glance  # which asks `runs`, which needs this module
 
 __all__ = [
     "OVERFLOW",
@@ -33,7 +31,6 @@ __all__ = [
     "KeptExport",
     "KeptLetter",
     "Ledger",
-    "OpenRuns",
     "Plan",
     "SeriesKey",
     "Told",
@@ -160,22 +157,6 @@ class KeptExport:
 
     id: int
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class OpenRuns:
-    """The gauges of the open runs; a dormant one is not open: it is a zombie, and would only ever grow older.
-
-    Attributes:
-        by_status: how many, by status; `unknown` where Letta gave none.
-        oldest_created_ns: created_at of the oldest, ns since the epoch; None without open runs.
-        awaiting_approval: runs that stopped for an approval and are still their agent's newest run. Such a run is
-            over for Letta: it counts, open or tombstone, for as long as the ledger knows it.
-    """
-
-    by_status: Mapping[str, int]
-    oldest_created_ns: int | None
-    awaiting_approval: int
 
 
 class Ledger(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bridge.follow.ended import ACTIVE
 from bridge.follow.state import FollowedRun, Phase
-from bridge.ledger.ledger import OpenRuns
+from bridge.ledger.figures import OpenRuns
 
 _STORE: Final = """
     INSERT INTO run (stream, id, agent_id, phase, status, stop_reason, created_ns, last_visit, next_visit,

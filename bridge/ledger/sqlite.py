@@ -21,8 +21,9 @@ from bridge.ledger import failures as seen_failures
 from bridge.ledger import letters, series
 from bridge.ledger import runs as known_runs
 from bridge.ledger import told as told_series
+from bridge.ledger.figures import Glance, OpenRuns
 from bridge.ledger.file import LedgerFile
-from bridge.ledger.glance import Glance, glance
+from bridge.ledger.glance import glance
 from bridge.ledger.ledger import (
     SERIES_AT_MOST,
     Batch,
@@ -30,7 +31,6 @@ from bridge.ledger.ledger import (
     Export,
     KeptExport,
     KeptLetter,
-    OpenRuns,
     Plan,
     SeriesKey,
     Told,

@@ -8,8 +8,8 @@ from sqlite3 import Connection
 from typing import Any, Final
 
 from bridge.ledger import letters, runs
+from bridge.ledger.figures import OpenRuns
 from bridge.ledger.file import LedgerFile
-from bridge.ledger.ledger import OpenRuns
 
 _STREAMS: Final = "SELECT id, source, destination, start_ns, origin_ns, watermark_ns FROM stream ORDER BY id"
 _RUNS: Final = """

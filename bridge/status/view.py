@@ -17,7 +17,8 @@ from bridge.errors import BridgeError
 from bridge.export.endpoint import shown
 from bridge.follow.state import FollowedRun
 from bridge.health import OK, Health, Peer
-from bridge.ledger.glance import FEW, Glance
+from bridge.ledger.figures import Glance
+from bridge.ledger.glance import FEW
 from bridge.map.failures import Failure
 from bridge.settings import Settings, destination, resolve
 from bridge.settings.otlp import Signal

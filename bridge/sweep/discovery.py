@@ -23,6 +23,7 @@ from bridge.source.pager import may_continue
 
 _FIRST_PAGE: Final = 100
 _PAGES_A_SWEEP: Final = 10
+_ENOUGH: Final = 1500  # rows that end a walk for now: they stay in memory until the sweep is over
 _NS: Final = 1_000_000_000
 
 
@@ -56,6 +57,11 @@ class Discovery:
         self._ledger = ledger
         self._overlap_ns = round(overlap * _NS)
         self._descent: _Descent | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether older runs are left to the next sweeps, which go on from here."""
+        return self._descent is not None
 
     async def discover(self, now: float) -> Mapping[str, Run]:
         """Enter the new runs, wake the ended ones.
@@ -135,6 +141,8 @@ class Discovery:
             if done:
                 self._descent = None
                 return found
+            if len(found) >= _ENOUGH:
+                break
         assert cursor is not None
         self._descent = _Descent(cursor, top)
         return found

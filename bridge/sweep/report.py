@@ -35,7 +35,8 @@ class Report:
         steps: steps settled and sent.
         closed: runs that got their own span.
         spans: spans accepted.
-        left: due runs that were left to the next sweep.
+        left: due runs, or runs to be found, were left to the next sweep.
+        listing: there are runs to be found, and how far the list was read is known to this process alone.
         postponed: why runs could not be read when they were last visited.
         stopped: whether it was cut short by `stop`.
         problem: why it ended early, in one line; None when it did not.
@@ -47,6 +48,7 @@ class Report:
     closed: int = 0
     spans: int = 0
     left: bool = False
+    listing: bool = False
     postponed: Sequence[str] = ()
     stopped: bool = False
     problem: LettaError | BackendWaiting | None = None

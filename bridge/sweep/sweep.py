@@ -62,6 +62,11 @@ Judge = Callable[[FollowedRun, Reading, Policy], Decision]
 class Finder(Protocol):
     """What finds the runs to visit."""
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are runs that the last call left to the next."""
+        ...
+
     async def discover(self, now: float) -> Mapping[str, Run]:
         """Enter what is new into the ledger; returns the rows read on the way, by id, as fresh as this call."""
         ...
@@ -165,6 +170,7 @@ class Sweep:
         started = self._clock.now()
         self._busy_since = started if self._busy_since is None else min(self._busy_since, started)
         rows = await self._reads(self._discovery.discover(started))
+        report.left = report.listing = self._discovery.unfinished
         await self._send(Outbox())  # runs that cannot be read
         deadline = started + self._limits.patience
         while due := await self._due(report, started):

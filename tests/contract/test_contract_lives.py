@@ -315,7 +315,7 @@ async def test_usage_capped_at_50(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("play", "end"), [
-    ("text", "completed"), ("multi_step", "completed"), ("tool_then_500", "failed"),
+    ("text", "completed"), ("tool_ok", "completed"), ("tool_then_500", "failed"),
 ])  # fmt: skip
 async def test_a_runs_metrics_count_all_of_its_steps(server: Server, play: str, end: str) -> None:
     run = await server.finished(play, end)

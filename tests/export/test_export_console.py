@@ -11,7 +11,7 @@ from bridge.export.encode import encode_spans
 from bridge.export.gauges import gauge_points
 from bridge.export.logs import encode_log_batches
 from bridge.export.metrics import Counted, metrics_request
-from bridge.ledger.ledger import OpenRuns
+from bridge.ledger.figures import OpenRuns
 from bridge.map.instruments import CATALOGUE
 from bridge.map.totals import SeriesKey, Total
 

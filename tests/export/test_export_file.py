@@ -20,7 +20,7 @@ from bridge.export.encode import encode_spans
 from bridge.export.file import FileSink
 from bridge.export.gauges import gauge_points
 from bridge.export.metrics import metrics_request
-from bridge.ledger.ledger import OpenRuns
+from bridge.ledger.figures import OpenRuns
 
 
 def lines(path: Path) -> list[Any]:

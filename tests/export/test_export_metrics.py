@@ -13,7 +13,7 @@ from bridge import __version__
 from bridge.export.fields import SCHEMA_URL
 from bridge.export.gauges import gauge_points
 from bridge.export.metrics import Counted, metrics_request
-from bridge.ledger.ledger import OpenRuns
+from bridge.ledger.figures import OpenRuns
 from bridge.map.failures import Failure
 from bridge.map.instruments import CATALOGUE
 from bridge.map.telemetry import Example, Measurement

@@ -19,7 +19,8 @@ from ledger_samples import (
 )
 
 from bridge.errors import LedgerError
-from bridge.ledger.ledger import Batch, Ledger, OpenRuns, Plan, SeriesKey, Told, Total
+from bridge.ledger.figures import OpenRuns
+from bridge.ledger.ledger import Batch, Ledger, Plan, SeriesKey, Told, Total
 
 
 async def test_a_new_ledger_knows_nothing(ledger: Ledger) -> None:

@@ -4,7 +4,8 @@ import pytest
 from ledger_samples import NOW, Reopen, asking, closed, followed, ids, visited
 
 from bridge.follow.state import Phase
-from bridge.ledger.ledger import Ledger, OpenRuns
+from bridge.ledger.figures import OpenRuns
+from bridge.ledger.ledger import Ledger
 
 
 class TestDiscover:

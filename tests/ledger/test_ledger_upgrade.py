@@ -24,8 +24,9 @@ from ledger_samples import (
 
 from bridge.follow.state import FollowedRun
 from bridge.ledger import migrations
+from bridge.ledger.figures import OpenRuns
 from bridge.ledger.file import LedgerFile
-from bridge.ledger.ledger import Batch, Ledger, OpenRuns, Plan, Told, Total
+from bridge.ledger.ledger import Batch, Ledger, Plan, Told, Total
 from bridge.ledger.open import open_ledger
 from bridge.ledger.verify import problems
 

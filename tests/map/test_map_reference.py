@@ -19,7 +19,7 @@ from bridge.follow.late import Look, compare
 from bridge.follow.notes import unusual
 from bridge.follow.reading import Closing, Decision, Outcome, Reading, SettledStep
 from bridge.follow.state import FollowedRun, Phase
-from bridge.ledger.ledger import OpenRuns
+from bridge.ledger.figures import OpenRuns
 from bridge.map import instruments, letta
 from bridge.map.attributes import ATTRIBUTES, LOG_EVENTS, METADATA, METRIC_ATTRIBUTES, SPAN_EVENTS, SPANS, Shape
 from bridge.map.instruments import CATALOGUE, Kind

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from bridge_world import START, Bridge, HandClock, World, attribute, spans_in
@@ -162,6 +163,18 @@ async def test_more_runs_than_fit_one_page_are_all_found(world: World) -> None:
         async with world.bridge() as bridge:
             await bridge.drain()
             await assert_all_delivered_once(world, bridge)
+
+
+async def test_a_backlog_is_found_over_several_sweeps_and_none_before_says_that_all_is_done(world: World) -> None:
+    for number in range(50):
+        play(world, "text", at=START - 3600 + 60 * number)
+    world.clock.time = START + 10
+    with mock.patch.multiple("bridge.sweep.discovery", _FIRST_PAGE=20, FULL_PAGE=20, _ENOUGH=30):
+        async with world.bridge() as bridge:
+            said = [(await bridge.service.sweep()).listing for _ in range(3)]
+            await bridge.drain()
+            await assert_all_delivered_once(world, bridge)
+    assert said == [True, False, False]
 
 
 async def test_start_from_now_leaves_the_past_alone_also_after_a_restart(world: World) -> None:
