@@ -70,8 +70,10 @@ class NotingSink:
 
 
 def _note(backend: Backend, answer: Answer, now: float) -> None:
-    """Also who refuses a batch for good has answered."""
-    if isinstance(answer, Retryable | Denied) or (isinstance(answer, Unsupported) and backend.leads):
+    """Also who refuses a batch for good has answered; that it takes no metrics says nothing of the spans."""
+    if isinstance(answer, Unsupported) and not backend.leads:
+        return
+    if isinstance(answer, Retryable | Denied | Unsupported):
         backend.peer.failed(answer.reason)
     else:
         backend.peer.answered(now)

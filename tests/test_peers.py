@@ -66,6 +66,15 @@ async def test_a_batch_that_it_does_not_take_is_shown_with_since_when(world: Wor
         assert not health.ready(now)
 
 
+async def test_an_address_that_takes_nothing_stays_in_trouble_when_metrics_are_turned_down_too(world: World) -> None:
+    world.sink.answer = world.sink.answer_metrics = lambda _: Unsupported("404")
+    recording.load("text").play(world.store, world.clock.now() - 600)
+    async with world.bridge() as bridge:
+        await bridge.service.sweep()
+        await bridge.service.export_metrics()
+        assert bridge.service.health.parts(world.clock.now())["backend"] == "404"
+
+
 @pytest.mark.parametrize("signal", [Signal.METRICS, Signal.LOGS])
 async def test_a_backend_that_takes_spans_alone_is_well(world: World, signal: Signal) -> None:
     def unsupported(_: bytes) -> Answer:

@@ -9,7 +9,7 @@ from sqlite3 import Connection
 from typing import Final
 
 from bridge.follow.state import FollowedRun
-from bridge.ledger import runs
+from bridge.ledger import letters, runs
 from bridge.ledger.figures import Glance, LetterHead
 
 FEW: Final = 5
@@ -35,7 +35,6 @@ _IN_FLIGHT: Final = """
     FROM in_flight WHERE stream = ?
 """
 _EXPORTS: Final = "SELECT count(*) FROM export WHERE stream = ?"
-_LETTERS: Final = "SELECT count(*) FROM dead_letter WHERE stream = ?"
 _NEWEST: Final = """
     SELECT id, CAST(strftime('%s', kept_at) AS REAL), kind, source, reason FROM dead_letter WHERE stream = ?
     ORDER BY id DESC LIMIT ?
@@ -59,11 +58,17 @@ def glance(connection: Connection, stream: int) -> Glance:
         dormant=_runs(connection, _DORMANT, stream),
         awaiting_approval=len(runs.awaiting_approval(connection, stream)),
         waiting=_runs(connection, _WAITING, stream),
-        in_flight=connection.execute(_IN_FLIGHT, (stream,)).fetchone(),
+        in_flight=in_flight(connection, stream),
         exports=connection.execute(_EXPORTS, (stream,)).fetchone()[0],
-        dead_letters=connection.execute(_LETTERS, (stream,)).fetchone()[0],
+        dead_letters=letters.count(connection, stream),
         newest_letters=[LetterHead(*row) for row in connection.execute(_NEWEST, (stream, FEW))],
     )
+
+
+def in_flight(connection: Connection, stream: int) -> tuple[int, int] | None:
+    """(spans, bytes) of the batch that is put aside; None where there is none."""
+    found: tuple[int, int] | None = connection.execute(_IN_FLIGHT, (stream,)).fetchone()
+    return found
 
 
 def _runs(connection: Connection, query: str, stream: int) -> list[FollowedRun]:

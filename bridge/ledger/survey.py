@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 from typing import Any, Final
 
-from bridge.ledger import letters, runs
+from bridge.ledger import glance, letters, runs
 from bridge.ledger.figures import OpenRuns
 from bridge.ledger.file import LedgerFile
 
@@ -19,11 +19,6 @@ _OLDEST: Final = """
     SELECT id FROM run WHERE stream = ? AND phase <> 'closed' AND phase = 'open' ORDER BY created_ns, id LIMIT 1
 """
 _WATCHED: Final = "SELECT count(*) FROM run WHERE stream = ? AND phase = 'closed' AND keep_until > ?"
-_IN_FLIGHT: Final = """
-    SELECT spans, (SELECT coalesce(sum(length(payload)), 0) FROM in_flight_payload AS aside
-        WHERE aside.stream = in_flight.stream)
-    FROM in_flight WHERE stream = ?
-"""
 _EXPORTS: Final = """
     SELECT count(*), coalesce(sum(length(payload)), 0) FROM export WHERE stream = ? HAVING count(*) > 0
 """
@@ -98,7 +93,7 @@ def _of(connection: Connection, row: tuple[Any, ...], now: float) -> StreamSurve
         gauges=runs.gauges(connection, number),
         oldest_open=one(_OLDEST),
         watched=one(_WATCHED, now),
-        in_flight=connection.execute(_IN_FLIGHT, (number,)).fetchone(),
+        in_flight=glance.in_flight(connection, number),
         exports=connection.execute(_EXPORTS, (number,)).fetchone(),
         series=one(_SERIES),
         failures=one(_FAILURES),

@@ -190,9 +190,7 @@ class LettaClient:
         if status == httpx.codes.NOT_FOUND:
             return LettaMisbehaved(f"{request} was answered 404: {said}. Is LETTA_BASE_URL a Letta server's address?")
         if httpx.codes.is_redirect(status):
-            location = re.split("[?#]", answer.headers.get("location", ""), maxsplit=1)[
-                0
-            ]  # the query may hold the key
+            location = re.sub("[?#].*", "", answer.headers.get("location", ""))  # the query may hold the key
             target = one_line(masker([self._key])(location)) or "nowhere"
             return LettaMisbehaved(
                 f"{request} was redirected ({status}) to {target}. Set LETTA_BASE_URL to the server's final address."

@@ -48,6 +48,7 @@ class Life:
 
     def __init__(self, canaries: Canaries, folder: Path) -> None:
         self.canaries = canaries
+        self._started: list[Process] = []
         self.folder = folder
         self.seen: dict[str, list[bytes]] = defaultdict(list)
         self.store = Store(SystemClock())
@@ -62,7 +63,17 @@ class Life:
         """Both sides are there."""
         async with hosted(self.letta) as letta, self.backend, self.grpc, self.elsewhere:
             self.environ = self._environment(letta)
-            yield
+            try:
+                yield
+            finally:
+                await self._end_what_runs()
+
+    async def _end_what_runs(self) -> None:
+        """A test that failed leaves no bridge behind."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
     def _environment(self, letta: str) -> dict[str, str]:
         """Every setting that takes a secret has one; odd characters in them would show what is not unescaped."""
@@ -117,10 +128,12 @@ class Life:
     async def start(self, *arguments: str, environ: Mapping[str, str] = NOTHING) -> Process:
         """A process of the bridge; an empty value takes a variable away."""
         wanted = {name: value for name, value in {**self.environ, **environ}.items() if value}
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bridge", *arguments,
             cwd=self.folder / "work", env=wanted, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
+        self._started.append(process)
+        return process
 
     async def command(self, *arguments: str, environ: Mapping[str, str] = NOTHING) -> int:
         """Run one to its end; its exit code."""

@@ -53,10 +53,12 @@ class Stand:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bridge", "run", env={**self.environ, **environ}, stderr=asyncio.subprocess.PIPE
         )
-        async with httpx.AsyncClient(base_url=f"http://{self.address}", timeout=20) as browser:
-            yield browser
-        process.terminate()
-        _, log = await asyncio.wait_for(process.communicate(), 20)
+        try:
+            async with httpx.AsyncClient(base_url=f"http://{self.address}", timeout=20) as browser:
+                yield browser
+        finally:
+            process.terminate()
+            _, log = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 0, log
         assert b"Traceback" not in log
 
