@@ -112,13 +112,13 @@ def _probe_span() -> Span:
     trace_id = now.to_bytes(16, "big")
     return Span(
         trace_id=trace_id,
-        span_id=span_id(trace_id, "doctor", str(now)),
+        span_id=span_id(trace_id, b"doctor\0", str(now)),
         parent_id=b"",
         name="bridge.doctor",
         kind=SpanKind.INTERNAL,
         start_ns=now,
         end_ns=now + 1_000_000,
-        attributes={},
+        layers=(),
     )
 
 

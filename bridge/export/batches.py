@@ -8,7 +8,7 @@ bytes here, whatever the signal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -76,42 +76,28 @@ def layout(record: Callable[[T], bytes], resource: Resource, *, version: str, pe
 
 def batches(things: Iterable[T], layout: Layout[T], *, max_records: int, max_bytes: int) -> Iterator[bytes]:
     """Serialised requests; a record that is longer than `max_bytes` by itself goes alone."""
-    request = _Growing(layout.header)
+    groups: dict[Service, _Group] = {}
+    count = size = 0  # of the records in them, and no fewer bytes than they make
     for thing in things:
         service, record = layout.service(thing), layout.record(thing)
-        if not request.add(service, record, max_records=max_records, max_bytes=max_bytes):
-            yield request.serialised()
-            request = _Growing(layout.header)
-            request.add(service, record, max_records=max_records, max_bytes=max_bytes)
-    if request.count:
-        yield request.serialised()
-
-
-class _Growing:
-    """A request that knows an upper bound of its own serialised size."""
-
-    def __init__(self, header: Callable[[Service], Header]) -> None:
-        self._header = header
-        self._groups: dict[Service, _Group] = {}
-        self._size = 0
-        self.count = 0
-
-    def add(self, service: Service, record: bytes, *, max_records: int, max_bytes: int) -> bool:
-        """Take one more record; False where there is no room, but the first one always has room."""
-        group = self._groups.get(service)
-        size = self._size + len(record) + _LONGEST_HEAD + (0 if group else self._header(service).size)
-        if self.count and (self.count >= max_records or size > max_bytes):
-            return False
+        more = len(record) + _LONGEST_HEAD
+        group = groups.get(service)
+        with_header = size + more + (0 if group else layout.header(service).size)
+        if count and (count >= max_records or with_header > max_bytes):
+            yield _request(groups)
+            groups, group, count, size = {}, None, 0, 0
         if group is None:
-            group = self._groups[service] = _Group(self._header(service))
+            group = groups[service] = _Group(layout.header(service))
+            size += layout.header(service).size
         group.records += (sized(SECOND, len(record)), record)
-        self._size = size
-        self.count += 1
-        return True
+        size += more
+        count += 1
+    if count:
+        yield _request(groups)
 
-    def serialised(self) -> bytes:
-        """The request."""
-        return b"".join(part for group in self._groups.values() for part in group.parts())
+
+def _request(groups: Mapping[Service, _Group]) -> bytes:
+    return b"".join(part for group in groups.values() for part in group.parts())
 
 
 class _Group:

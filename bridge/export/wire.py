@@ -14,15 +14,13 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from bridge.map.telemetry import Span, SpanKind, StatusCode
+from bridge.map.telemetry import Attributes, Layer, Span, SpanKind, StatusCode
 
 _LAST_MOMENT: Final = 2**63 - 1
 _INT64: Final = 2**63
 _UINT64_MASK: Final = 2**64 - 1
 _TRACE_ID_SIZE: Final = 16
 _SPAN_ID_SIZE: Final = 8
-_SHORT: Final = 64  # bytes
-_MOST_SEEN: Final = 4096  # texts: less than a megabyte
 _SIZED: Final = 2  # how a field is written that says its size first
 _HIGH: Final = 0x80  # of a byte: another one follows
 
@@ -43,12 +41,11 @@ _UNSET: Final = b"\x7a\x00"
 _CODES: Final = {StatusCode.UNSET: b"", StatusCode.OK: b"\x18\x01", StatusCode.ERROR: b"\x18\x02"}
 _SMALL: Final = tuple(bytes((number,)) for number in range(_HIGH))
 _BOOLS: Final = {False: b"\x10\x00", True: b"\x10\x01"}
-_texts_seen: Final[dict[tuple[str, str], bytes]] = {}
 
 
 def plain_span(span: Span) -> bytes | None:
     """A span's message; None for one that is not plain enough, which the messages have to write."""
-    trace_id, span_id, parent_id, name, kind, start_ns, end_ns, attributes, status, message, events, links = span
+    trace_id, span_id, parent_id, name, kind, start_ns, end_ns, layers, status, message, events, links = span
     well_dated = 0 < start_ns <= end_ns <= _LAST_MOMENT
     well_named = len(trace_id) == _TRACE_ID_SIZE and len(span_id) == _SPAN_ID_SIZE
     if events or links or not well_dated or not well_named or len(parent_id) not in (0, _SPAN_ID_SIZE):
@@ -61,19 +58,35 @@ def plain_span(span: Span) -> bytes | None:
         if title:
             parts += (b"\x2a", varint(len(title)), title)
         parts += (_KINDS[kind], _TIMES(_START, start_ns, _END, end_ns))
-        for key, value in attributes.items():
-            if type(value) is str:  # most are, and most of those come again
-                parts.append(_texts_seen.get((key, value)) or _text(key, value))
-            elif type(value) is int:
-                number = varint(value) if 0 <= value < _INT64 else _negative(value)
-                parts += (_before_int(key, len(number)), number)
+        for layer in layers:
+            if type(layer) is Layer:
+                parts.append(layer.wire or _of_layer(layer))
             else:
-                content = _value(value)
-                parts += (_before(key, len(content)), content)
+                parts += _attributes(layer)
         parts += (_status(status, message) if message or status else _UNSET, _FLAGS)
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return b"".join(parts)
+
+
+def _of_layer(layer: Layer) -> bytes:
+    """The attributes of a layer, which its other spans find there."""
+    layer.wire = b"".join(_attributes(layer))
+    return layer.wire
+
+
+def _attributes(attributes: Attributes) -> list[bytes]:
+    parts: list[bytes] = []
+    for key, value in attributes.items():
+        if type(value) is str:
+            parts.append(_text(key, value))
+        elif type(value) is int:
+            number = varint(value) if 0 <= value < _INT64 else _negative(value)
+            parts += (_before_int(key, len(number)), number)
+        else:
+            content = _value(value)
+            parts += (_before(key, len(content)), content)
+    return parts
 
 
 def sized(field: bytes, size: int) -> bytes:
@@ -142,15 +155,9 @@ def _status(code: StatusCode, message: str) -> bytes:
 
 
 def _text(key: str, value: str) -> bytes:
-    """An attribute; a short one is remembered, for it comes up again, in the step's other spans at the latest."""
     text = value.encode()
     head = sized(FIRST, len(text))
-    attribute = _before(key, len(head) + len(text)) + head + text
-    if len(text) <= _SHORT:
-        if len(_texts_seen) >= _MOST_SEEN:
-            _texts_seen.clear()
-        _texts_seen[key, value] = attribute
-    return attribute
+    return _before(key, len(head) + len(text)) + head + text
 
 
 @lru_cache(maxsize=1024)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from ipaddress import ip_address
+from math import lcm
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -28,26 +29,26 @@ _OWN_DOMAINS: Final = (".internal", ".lan", ".local", ".localhost", ".svc")
 
 
 class _Line(NamedTuple):
-    """Between two tiers a price is linear in the counts: dollars for the request, and for one token of each kind."""
+    """Between two tiers a price is linear in the counts: what the request costs, and one token of each kind.
 
-    request: Decimal
-    input: Decimal
-    cache_read: Decimal
-    cache_write: Decimal
-    output: Decimal
+    Whole numbers, of which so many are a dollar: a sum of them is as exact as one of decimals, and takes less.
+    """
 
-    def dollars(self, usage: Usage) -> Decimal | None:
+    dollar: int
+    request: int
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+
+    def dollars(self, usage: Usage) -> float | None:
+        """The price of these tokens."""
         read, write = usage.cache_read or 0, usage.cache_write or 0
         fresh, output = (usage.input or 0) - read - write, usage.output or 0
-        if min(fresh, read, write, output) < 0:
+        if fresh < 0 or read < 0 or write < 0 or output < 0:
             return None
-        return (
-            self.request
-            + fresh * self.input
-            + read * self.cache_read
-            + write * self.cache_write
-            + output * self.output
-        )
+        tokens = fresh * self.input + read * self.cache_read + write * self.cache_write + output * self.output
+        return (self.request + tokens) / self.dollar
 
 
 class _Card(NamedTuple):
@@ -73,8 +74,7 @@ def usd(step: Step, usage: Usage, at_ns: int) -> float | None:
         return None
     prices = model.prices  # most models have one price for all times
     card = _card(_prices_at(model, at_ns) if isinstance(prices, list) else prices)
-    dollars = card.lines[bisect_left(card.tiers, usage.input or 0)].dollars(usage) if card else None
-    return None if dollars is None else float(dollars)
+    return card.lines[bisect_left(card.tiers, usage.input or 0)].dollars(usage) if card else None
 
 
 @lru_cache(maxsize=1024)
@@ -145,10 +145,13 @@ def _read_line(prices: ModelPrice, tokens: int) -> _Line:
 
     base = total(input_tokens=tokens)
     one = total(input_tokens=tokens + 1) - base
-    return _Line(
-        request=base - tokens * one,
-        input=one,
-        cache_read=total(input_tokens=tokens + 1, cache_read_tokens=1) - base,
-        cache_write=total(input_tokens=tokens + 1, cache_write_tokens=1) - base,
-        output=total(input_tokens=tokens, output_tokens=1) - base,
+    parts = (
+        base - tokens * one,
+        one,
+        total(input_tokens=tokens + 1, cache_read_tokens=1) - base,
+        total(input_tokens=tokens + 1, cache_write_tokens=1) - base,
+        total(input_tokens=tokens, output_tokens=1) - base,
     )
+    fractions = [price.as_integer_ratio() for price in parts]
+    dollar = lcm(*(denominator for _, denominator in fractions))
+    return _Line(dollar, *(numerator * (dollar // denominator) for numerator, denominator in fractions))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from bridge.map import genai, ids, letta, values
-from bridge.map.step import Place
+from bridge.map.step import Place, identity
 from bridge.map.telemetry import LogEvent, Severity
 from bridge.source.models import Step
 
@@ -46,4 +46,4 @@ def event(step: Step, place: Place, observed_ns: int, *, previous: str | None = 
 
 def step_attributes(step: Step, place: Place) -> values.Raws:
     """What an event about a step shares with the step's span."""
-    return place.common(step_id=step.id, agent_id=step.agent_id, raw_trace_id=step.trace_id)
+    return {**identity(step), **place.layer(step.agent_id)}

@@ -7,18 +7,18 @@ backends key spans on the span id alone. Nothing here raises, whatever an id loo
 
 from __future__ import annotations
 
-import hashlib
 import re
+from hashlib import sha256
 from typing import Final
 
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
 _RECORD_ID: Final = re.compile(r"(?:[a-z]+-)?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
 _NO_TRACE: Final = "0" * 32
 
-RUN: Final = "run"
-STEP: Final = "step"
-CHAT: Final = "chat"
-TOOL: Final = "tool"
+RUN: Final = b"run\0"
+STEP: Final = b"step\0"
+CHAT: Final = b"chat\0"
+TOOL: Final = b"tool\0"
 
 
 def usable_trace_id(raw: str | None) -> str | None:
@@ -36,16 +36,16 @@ def run_trace_id(record_id: str, first_step_trace_id: str | None = None) -> str:
     return usable_trace_id(first_step_trace_id) or _uuid(record_id) or _digest(_bytes(record_id), 16).hex()
 
 
-def span_id(trace_id: bytes, kind: str, source_id: str) -> bytes:
+def span_id(trace_id: bytes, kind: bytes, source_id: str) -> bytes:
     """The 8 bytes that name one span for good.
 
     Args:
         trace_id: the trace it is in, 16 bytes.
-        kind: one of RUN, STEP, CHAT and TOOL.
+        kind: RUN, STEP, CHAT, TOOL, or another text that ends with a zero byte.
         source_id: what it was made from: a run's or step's id, or for a tool the step's and the call's.
     """
     source = source_id.encode() if source_id.isascii() else _bytes(source_id)
-    return _digest(trace_id + kind.encode() + b"\0" + source, 8)
+    return _digest(trace_id + kind + source, 8)
 
 
 def _uuid(record_id: str) -> str | None:
@@ -54,9 +54,9 @@ def _uuid(record_id: str) -> str | None:
 
 
 def _digest(data: bytes, size: int) -> bytes:
-    digest = hashlib.sha256(data).digest()
+    digest = sha256(data).digest()
     head = digest[:size]
-    return head if any(head) else digest[size : 2 * size]  # ids of all zeros are not valid
+    return head if head[0] or any(head) else digest[size : 2 * size]  # ids of all zeros are not valid
 
 
 def _bytes(text: str) -> bytes:

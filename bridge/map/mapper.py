@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
 from bridge.follow.state import FollowedRun
-from bridge.map import feedback, ids, measurements, timing, values, wrong
+from bridge.map import feedback, ids, letta, measurements, timing, values, wrong
 from bridge.map.failures import Failure
 from bridge.map.options import MapOptions
 from bridge.map.run import SentStep, add_steps, run_span, run_span_id
@@ -140,22 +140,16 @@ class _Harvest:
         step, usage, options = settled.step, usage_of(settled.step), self.options
         status = step_status(step, settled.outcome, cancelled_is_error=options.cancelled_is_error)
         place = step_place(step, place)
-        shared = shared_by(settled, status, place)
+        shared = shared_by(settled, usage, status, place)
         own, chat = step_spans(shared, usage, times)
         self.spans += (own, chat)
         agent = agent_of(place, options, step.agent_id)
         self.measured += measurements.of_step(
-            settled,
-            usage,
-            metrics,
-            error_type=status.error_type,
-            spans=(own, chat),
-            agent=agent,
-            priced=options.cost,
+            shared, usage, metrics, spans=(own, chat), agent=agent, priced=options.cost
         )
         if tools:
-            below = place._replace(parent_id=own.span_id, links=())
-            ran = [tool_span(tool, times.tool, below, shared.attributes) for tool in tools]
+            below = Place(place.trace_id, own.span_id)
+            ran = [tool_span(tool, times.tool, below, shared.layers) for tool in tools]
             self.spans += ran
             self.measured += measurements.of_tools(tools, metrics, ran, agent)
         if step.feedback:
@@ -175,7 +169,8 @@ class _Harvest:
             place = place._replace(trace_id=trace_id, parent_id=link.span_id)
         else:
             place = place._replace(links=(link,))
-        span = tool_span(tool, times, place, values.attributes(place.common(step_id=tool.step_id)))
+        own = values.layer({letta.STEP_ID: tool.step_id})
+        span = tool_span(tool, times, place, (own, place.layer()))
         self.spans.append(span)
         self.measured += measurements.of_tools((tool,), None, (span,), agent_of(place, self.options))
 

@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bridge.follow.ended import run_state
-from bridge.follow.reading import Closing, Reading, SettledStep
+from bridge.follow.reading import Closing, Reading
 from bridge.follow.state import Sums
 from bridge.map import cost, genai, instruments, values
 from bridge.map.run import duration_ns
-from bridge.map.step import suspect
+from bridge.map.step import Shared
 from bridge.map.telemetry import Example, Measurement, Span
 from bridge.map.tools import ToolRun
 from bridge.map.totals import AttributeSet
@@ -31,11 +31,10 @@ _MOST_TOKENS: Final = 10**9  # of one request; more is a mistake, and would spoi
 
 
 def of_step(
-    settled: SettledStep,
+    shared: Shared,
     usage: Usage,
     metrics: StepMetrics | None,
     *,
-    error_type: str | None,
     spans: tuple[Span, Span],
     agent: Agent,
     priced: bool,
@@ -43,23 +42,22 @@ def of_step(
     """Of the step and its LLM request.
 
     Args:
-        settled: the step and how it ended.
+        shared: the step, how it ended, and how its spans say so.
         usage: its tokens.
         metrics: the lengths that the server measured.
-        error_type: of its span, None where that is no error.
         spans: its own and its chat's.
         agent: whose it is.
         priced: whether its tokens are.
     """
-    step = settled.step
-    own, chat = (_example(span) for span in spans)
-    told = (error_type, settled.outcome.value, step.stop_reason, suspect(settled, usage))
+    settled, error_type = shared.settled, shared.status.error_type
+    step, chat = settled.step, _example(spans[1])
+    told = (error_type, settled.outcome.value, step.stop_reason, shared.suspect)
     sets = _sets_of_step(told, step.model_handle, step.provider_name, step.model, agent)
     measured = [Measurement(instruments.STEPS, sets.steps, 1)]
     measured += of_usage(step, usage, agent, priced_at_ns=chat.time_ns if priced else None, example=chat)
     if metrics:
         measured += _seconds(instruments.OPERATION_DURATION, sets.request, metrics.llm_request_ns, chat)
-        measured += _seconds(instruments.STEP_DURATION, sets.length, metrics.step_ns, own)
+        measured += _seconds(instruments.STEP_DURATION, sets.length, metrics.step_ns, _example(spans[0]))
     return measured
 
 
@@ -75,22 +73,24 @@ def of_usage(
         priced_at_ns: when the request was made; None where tokens are not priced.
         example: of its chat's span, where that is at hand.
     """
-    known, sets = usage.is_known, _sets_of_usage(step.model_handle, step.provider_name, step.model, agent)
+    sets = _sets_of_usage(step.model_handle, step.provider_name, step.model, agent)
     by_type = (usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning)
     measured = [
         Measurement(instruments.TOKENS, attributes, count)
         for attributes, count in zip(sets.tokens, by_type, strict=True)
         if count and 0 < count <= _MOST_TOKENS
     ]
-    measured += [
-        Measurement(instruments.TOKEN_USAGE, attributes, count, example)
-        for attributes, count in zip(sets.usage, by_type[:2], strict=True)
-        if known and count is not None and 0 <= count <= _MOST_TOKENS
-    ]
+    known = usage.is_known
+    if known:
+        measured += [
+            Measurement(instruments.TOKEN_USAGE, attributes, count, example)
+            for attributes, count in zip(sets.usage, by_type, strict=False)
+            if count is not None and 0 <= count <= _MOST_TOKENS
+        ]
     ratio = usage.used_ratio(step.context_window_limit)
     if ratio is not None:
         measured.append(Measurement(instruments.CONTEXT_WINDOW_USED_RATIO, sets.of_model, ratio, example))
-    if priced_at_ns is not None and known and _can_be_priced(usage):
+    if known and priced_at_ns is not None and _can_be_priced(usage):
         measured.append(_cost(step, usage, sets.of_model, priced_at_ns))
     return measured
 
@@ -133,8 +133,8 @@ def of_run(reading: Reading, closing: Closing, sums: Sums, span: Span, agent: Ag
 
 
 def _can_be_priced(usage: Usage) -> bool:
-    counts = (usage.input or 0, usage.output or 0, usage.cache_read or 0, usage.cache_write or 0)
-    return min(counts) >= 0 and max(counts) <= _MOST_TOKENS
+    counts = (usage.input, usage.output, usage.cache_read, usage.cache_write)
+    return all(not count or 0 < count <= _MOST_TOKENS for count in counts)
 
 
 def _cost(step: Step, usage: Usage, of_model: AttributeSet, at_ns: int) -> Measurement:

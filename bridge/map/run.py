@@ -63,8 +63,8 @@ def run_span(
         kind=SpanKind.INTERNAL,
         start_ns=start,
         end_ns=max(start, end),
-        attributes=values.attributes(
-            {**own, **_sums(run.sums), **_callback(row), **_metadata(row.metadata, metadata_keys)}
+        layers=(
+            values.attributes({**own, **_sums(run.sums), **_callback(row), **_metadata(row.metadata, metadata_keys)}),
         ),
         status=status.code,
         status_message=status.message,

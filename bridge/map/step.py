@@ -7,15 +7,31 @@ the provider and the address have no other place. Its status is the step's.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.follow.reading import Outcome, SettledStep
 from bridge.map import genai, ids, letta, values
 from bridge.map.status import SpanStatus, exception_event
-from bridge.map.telemetry import Attributes, Link, Span, SpanKind
+from bridge.map.telemetry import Attributes, AttributeValue, Layer, Link, Span, SpanKind
 from bridge.map.timing import Interval, StepTimes
 from bridge.map.usage import Usage
 from bridge.source.models import Step
+
+_RUN: Final = (letta.RUN_ID, genai.AGENT_ID, genai.AGENT_NAME, genai.CONVERSATION_ID)
+_STEP: Final = (
+    letta.MODEL_HANDLE,
+    genai.ERROR_TYPE,
+    letta.STEP_RAW_STATUS,
+    letta.STEP_STOP_REASON,
+    letta.STEP_SUSPECT,
+    letta.STEP_TAGS,
+    letta.STEP_ORIGIN,
+    letta.PROVIDER_CATEGORY,
+    letta.PROVIDER_ID,
+    letta.PROJECT_ID,
+    letta.TIMING,
+)
+_CHAT: Final = (genai.ERROR_TYPE, genai.FINISH_REASONS, letta.CONTEXT_WINDOW_LIMIT, letta.TIMING)
 
 
 class Place(NamedTuple):
@@ -37,16 +53,10 @@ class Place(NamedTuple):
     agent_name: str | None = None
     conversation_id: str | None = None
 
-    def common(self, *, step_id: str, agent_id: str | None = None, raw_trace_id: str | None = None) -> values.Raws:
-        """The attributes that all spans of a step carry."""
-        return {
-            letta.STEP_ID: step_id,
-            letta.RUN_ID: self.run_id,
-            genai.AGENT_ID: agent_id or self.agent_id,
-            genai.AGENT_NAME: self.agent_name,
-            genai.CONVERSATION_ID: self.conversation_id,
-            letta.TRACE_ID: raw_trace_id if raw_trace_id and not ids.usable_trace_id(raw_trace_id) else None,
-        }
+    def layer(self, agent_id: str | None = None) -> Layer:
+        """What the spans of all its steps carry; `agent_id` is the step's own."""
+        told = (self.run_id, agent_id or self.agent_id, self.agent_name, self.conversation_id)
+        return values.shared(_RUN, told)
 
 
 class Shared(NamedTuple):
@@ -54,15 +64,17 @@ class Shared(NamedTuple):
 
     Attributes:
         place: where they go.
-        attributes: on all of them, tools included.
+        layers: on all of them, tools included.
         settled: the step and how it ended.
         status: of its own span and its chat's.
+        suspect: see `suspect`.
     """
 
     place: Place
-    attributes: Attributes
+    layers: tuple[Layer, Layer]
     settled: SettledStep
     status: SpanStatus
+    suspect: str | None
 
 
 def step_place(step: Step, run: Place) -> Place:
@@ -73,12 +85,18 @@ def step_place(step: Step, run: Place) -> Place:
     return run._replace(trace_id=bytes.fromhex(own), parent_id=b"", links=(Link(run.trace_id, run.parent_id),))
 
 
-def shared_by(settled: SettledStep, status: SpanStatus, place: Place) -> Shared:
+def shared_by(settled: SettledStep, usage: Usage, status: SpanStatus, place: Place) -> Shared:
     """What the step's spans share; `place` is the step's own."""
     step = settled.step
-    common = place.common(step_id=step.id, agent_id=step.agent_id, raw_trace_id=step.trace_id)
-    attributes = values.attributes({**common, letta.STEP_STATUS: settled.outcome.value})
-    return Shared(place, attributes, settled, status)
+    own = values.layer({**identity(step), letta.STEP_STATUS: settled.outcome.value})
+    return Shared(place, (own, place.layer(step.agent_id)), settled, status, suspect(settled, usage))
+
+
+def identity(step: Step) -> values.Raws:
+    """What names the step itself; its run and its agent are the place's."""
+    if not step.trace_id or ids.usable_trace_id(step.trace_id):
+        return {letta.STEP_ID: step.id}
+    return {letta.STEP_ID: step.id, letta.TRACE_ID: step.trace_id}
 
 
 def step_spans(shared: Shared, usage: Usage, times: StepTimes) -> tuple[Span, Span]:
@@ -89,28 +107,30 @@ def step_spans(shared: Shared, usage: Usage, times: StepTimes) -> tuple[Span, Sp
         usage: the step's tokens.
         times: its intervals.
     """
-    own = step_span(shared, usage, times.step)
+    own = step_span(shared, times.step)
     return own, chat_span(shared, usage, times.chat, own.span_id)
 
 
-def step_span(shared: Shared, usage: Usage, times: Interval) -> Span:
+def step_span(shared: Shared, times: Interval) -> Span:
     """The step's span."""
     place, step, status = shared.place, shared.settled.step, shared.status
-    own: values.Raws = {
-        letta.MODEL_HANDLE: step.model_handle,
-        genai.ERROR_TYPE: status.error_type,
-        letta.STEP_RAW_STATUS: step.status if step.status != shared.settled.outcome else None,
-        letta.STEP_STOP_REASON: step.stop_reason,
-        letta.STEP_SUSPECT: suspect(shared.settled, usage),
-        letta.STEP_TAGS: step.tags,
-        letta.STEP_ORIGIN: step.origin,
-        letta.PROVIDER_CATEGORY: step.provider_category,
-        letta.PROVIDER_ID: step.provider_id,
-        letta.PROJECT_ID: step.project_id,
-        letta.TRANSACTION_ID: step.tid,
-        letta.REQUEST_ID: step.request_id,
-        letta.TIMING: times.timing.value,
-    }
+    told = (
+        step.model_handle,
+        status.error_type,
+        step.status if step.status != shared.settled.outcome else None,
+        step.stop_reason,
+        shared.suspect,
+        step.tags,
+        step.origin,
+        step.provider_category,
+        step.provider_id,
+        step.project_id,
+        times.timing.value,
+    )
+    layers: tuple[Attributes, ...] = (*shared.layers, values.shared(_STEP, told))
+    if step.tid or step.request_id:
+        own = {letta.TRANSACTION_ID: step.tid, letta.REQUEST_ID: step.request_id}
+        layers = (*layers, values.attributes(own))
     return Span(
         place.trace_id,
         ids.span_id(place.trace_id, ids.STEP, step.id),
@@ -119,7 +139,7 @@ def step_span(shared: Shared, usage: Usage, times: Interval) -> Span:
         SpanKind.INTERNAL,
         times.start_ns,
         times.end_ns,
-        {**shared.attributes, **values.attributes(own)},
+        layers,
         status.code,
         status.message,
         exception_event(step, times.end_ns),
@@ -130,15 +150,10 @@ def step_span(shared: Shared, usage: Usage, times: Interval) -> Span:
 def chat_span(shared: Shared, usage: Usage, times: Interval, parent_id: bytes) -> Span:
     """The span of the step's LLM request; `parent_id` is the step's span."""
     place, step, status = shared.place, shared.settled.step, shared.status
-    own: values.Raws = {
-        genai.ERROR_TYPE: status.error_type,
-        genai.FINISH_REASONS: (step.stop_reason,) if step.stop_reason else None,
-        **token_attributes(usage),
-        letta.CONTEXT_WINDOW_LIMIT: step.context_window_limit,
-        letta.CONTEXT_WINDOW_USED_RATIO: usage.used_ratio(step.context_window_limit),
-        letta.TIMING: times.timing.value,
-    }
+    limit = step.context_window_limit
     asked = _asked(step.provider_name, step.model, step.model_handle, step.model_endpoint)
+    finish_reasons = (step.stop_reason,) if step.stop_reason else None
+    told = values.shared(_CHAT, (status.error_type, finish_reasons, limit, times.timing.value))
     return Span(
         place.trace_id,
         ids.span_id(place.trace_id, ids.CHAT, step.id),
@@ -147,7 +162,7 @@ def chat_span(shared: Shared, usage: Usage, times: Interval, parent_id: bytes) -
         SpanKind.CLIENT,
         times.start_ns,
         times.end_ns,
-        {**shared.attributes, **asked.attributes, **values.attributes(own)},
+        (*shared.layers, asked.layer, told, _used(usage, limit)),
         status.code,
         status.message,
         exception_event(step, times.end_ns),
@@ -175,12 +190,12 @@ class _Asked(NamedTuple):
     """The name of a chat's span, and which model was asked where."""
 
     name: str
-    attributes: Attributes
+    layer: Layer
 
 
 @lru_cache(maxsize=256)
 def _asked(provider_name: str | None, model: str | None, model_handle: str | None, endpoint: str | None) -> _Asked:
-    """Made once for each model: of a step's fields these are the ones that most steps have in common."""
+    """Made once for each model."""
     address, port = genai.server(endpoint)
     provider = genai.provider_name(provider_name)
     attributes: values.Raws = {
@@ -193,4 +208,15 @@ def _asked(provider_name: str | None, model: str | None, model_handle: str | Non
         genai.SERVER_ADDRESS: address,
         genai.SERVER_PORT: port,
     }
-    return _Asked(f"{genai.CHAT} {values.name(model)}" if model else genai.CHAT, values.attributes(attributes))
+    return _Asked(f"{genai.CHAT} {values.name(model)}" if model else genai.CHAT, values.layer(attributes))
+
+
+def _used(usage: Usage, limit: int | None) -> Attributes:
+    """The tokens of a step, which are numbers of 64 bits, and the share of its window that they take."""
+    used: dict[str, AttributeValue] = {
+        name: count for name, count in token_attributes(usage).items() if count is not None
+    }
+    ratio = usage.used_ratio(limit)
+    if ratio is not None:
+        used[letta.CONTEXT_WINDOW_USED_RATIO] = ratio
+    return used

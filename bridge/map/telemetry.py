@@ -19,6 +19,16 @@ Attributes = Mapping[str, AttributeValue]
 _NONE: Final[Attributes] = MappingProxyType({})
 
 
+class Layer(dict[str, AttributeValue]):
+    """Attributes that several spans have: made once, by `values.layer`, and never changed.
+
+    Attributes:
+        wire: where an encoder keeps what it made of them, so that it makes it once too.
+    """
+
+    wire: bytes | None = None
+
+
 class SpanKind(IntEnum):
     """The OTLP numbers of the two kinds in use."""
 
@@ -51,7 +61,12 @@ class Link(NamedTuple):
 
 
 class Span(NamedTuple):
-    """One finished span; `parent_id` is empty for a root."""
+    """One finished span.
+
+    Attributes:
+        parent_id: empty for a root.
+        layers: its attributes, those that other spans have too and its own; no name is in two of them.
+    """
 
     trace_id: bytes
     span_id: bytes
@@ -60,11 +75,16 @@ class Span(NamedTuple):
     kind: SpanKind
     start_ns: int
     end_ns: int
-    attributes: Attributes
+    layers: tuple[Attributes, ...]
     status: StatusCode = StatusCode.UNSET
     status_message: str = ""
     events: tuple[Event, ...] = ()
     links: tuple[Link, ...] = ()
+
+    @property
+    def attributes(self) -> Attributes:
+        """All of its attributes, in the order of the layers."""
+        return {name: value for layer in self.layers for name, value in layer.items()}
 
 
 class Severity(IntEnum):

@@ -76,7 +76,8 @@ class Fences(NamedTuple):
 
 def to_ns(moment: datetime) -> int:
     """Nanoseconds since the epoch, exact to the microsecond; a year that does not fit is held at the limit."""
-    return _fit((moment - _EPOCH) // _MICROSECOND * 1000)
+    ns = (moment - _EPOCH) // _MICROSECOND * 1000
+    return ns if 0 <= ns <= _LAST_NS else _fit(ns)
 
 
 def clock_ns(seconds: float) -> int:
@@ -121,10 +122,11 @@ def lay_out(metrics: StepMetrics | None, fences: Fences, *, tools: int) -> StepT
         fences: what bounds the step.
         tools: how many tools ran in it; several share one length, the longest of them.
     """
-    known = metrics or _NOTHING_MEASURED
-    step = _step(known, fences)
-    chat = _chat(known, step)
-    return StepTimes(step, chat, _tool(known, step, chat, alone=tools <= 1))
+    if metrics is None:
+        return _unmeasured(fences)
+    step = _step(metrics, fences)
+    chat = _chat(metrics, step)
+    return StepTimes(step, chat, _tool(metrics, step, chat, alone=tools <= 1))
 
 
 def lay_out_loose(metrics: StepMetrics | None, messages: Iterable[Message], at_ns: int, *, tools: int) -> StepTimes:
@@ -153,7 +155,11 @@ def tool_before_run(run_start: int, returned_at: datetime | None) -> Interval:
     return _interval(run_start, to_ns(returned_at) if returned_at else run_start, Timing.ESTIMATED)
 
 
-_NOTHING_MEASURED: Final = StepMetrics(id="")
+def _unmeasured(fences: Fences) -> StepTimes:
+    """The request may have taken all of the step; its tools are known to have ended with it."""
+    start = fences.not_before
+    step = _interval(start, max(start, _likely_end(fences)), Timing.ESTIMATED)
+    return StepTimes(step, step, Interval(step.end_ns, step.end_ns, Timing.ESTIMATED))
 
 
 def _step(metrics: StepMetrics, fences: Fences) -> Interval:
@@ -171,7 +177,7 @@ def _step(metrics: StepMetrics, fences: Fences) -> Interval:
 
 def _likely_end(fences: Fences) -> int:
     """Of a step without a length: in the second of its messages, and for the last one no sooner than its run."""
-    earliest, run_end = fences.ended_from, fences.run_end()
+    earliest, run_end = fences.ended_from, fences.run_end() if fences.run_ends else None
     if earliest is None:
         return run_end or 0
     return earliest if run_end is None else min(run_end, earliest + _SECOND - 1)

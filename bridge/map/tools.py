@@ -7,15 +7,16 @@ message's top-level status and name are the first call's alone (0.16.8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bridge.map import genai, ids, letta, values
-from bridge.map.status import tool_status
+from bridge.map.status import SpanStatus, tool_status
 from bridge.map.step import Place
-from bridge.map.telemetry import Attributes, Link, Span, SpanKind
-from bridge.map.timing import Interval
+from bridge.map.telemetry import Layer, Link, Span, SpanKind
+from bridge.map.timing import Interval, Timing
 from bridge.source.models import Message, Step
 
 _CALL: Final = "tool_call_message"
@@ -92,8 +93,10 @@ class Conversation:
 
     def tools_of(self, step: Step) -> Sequence[ToolRun]:
         """What ran in a step of this run, in the order it was asked for."""
-        called = {} if step.stop_reason == _AWAITS else {tool.source_id: tool for tool in self._called(step.id)}
         returned = {tool.source_id: tool for tool in self.returned(step.id)}
+        if step.stop_reason == _AWAITS:
+            return tuple(returned.values())
+        called = {tool.source_id: tool for tool in self._called(step.id, returned)}
         return tuple({**called, **returned}.values())
 
     def returned(self, step_id: str) -> Iterator[ToolRun]:
@@ -116,45 +119,38 @@ class Conversation:
             source_id = call_id or f"{message.id}/{position}"
             yield ToolRun(step_id, source_id, call_id, name, back.status or letta.UNKNOWN, date)
 
-    def _called(self, step_id: str) -> Iterator[ToolRun]:
+    def _called(self, step_id: str, returned: Mapping[str, ToolRun]) -> Iterator[ToolRun]:
+        """In the order of the calls; one that came back is as it `returned`."""
         for message in self.of(step_id):
             if message.message_type != _CALL:
                 continue
             for position, call in enumerate(message.tool_calls or ()):
-                if call.tool_call_id not in self._never_ran:
-                    source_id = call.tool_call_id or f"{message.id}/{position}"
-                    yield ToolRun(step_id, source_id, call.tool_call_id, call.name, letta.UNKNOWN)
+                call_id = call.tool_call_id
+                if call_id not in self._never_ran:
+                    source_id = call_id or f"{message.id}/{position}"
+                    known = returned.get(source_id)
+                    yield known or ToolRun(step_id, source_id, call_id, call.name, letta.UNKNOWN)
 
 
-def tool_span(tool: ToolRun, times: Interval, place: Place, common: Attributes) -> Span:
+def tool_span(tool: ToolRun, times: Interval, place: Place, layers: Iterable[Layer]) -> Span:
     """One tool's span.
 
     Args:
         tool: what ran.
         times: when.
         place: the trace, the parent, the links.
-        common: what it shares with the step that asked for it.
+        layers: what it shares with the step that asked for it.
     """
-    status = tool_status(tool.status)
-    name = values.name(tool.name) if tool.name else None
-    own: values.Raws = {
-        genai.OPERATION_NAME: genai.EXECUTE_TOOL,
-        genai.TOOL_NAME: name,
-        genai.TOOL_TYPE: genai.FUNCTION,
-        genai.TOOL_CALL_ID: tool.call_id,
-        letta.TOOL_STATUS: tool.status,
-        genai.ERROR_TYPE: status.error_type,
-        letta.TIMING: times.timing.value,
-    }
+    name, status, told = _told(tool.name, tool.status, times.timing)
     return Span(
         place.trace_id,
         ids.span_id(place.trace_id, ids.TOOL, tool.id),
         place.parent_id,
-        f"{genai.EXECUTE_TOOL} {name}" if name else genai.EXECUTE_TOOL,
+        name,
         SpanKind.INTERNAL,
         times.start_ns,
         times.end_ns,
-        {**common, **values.attributes(own)},
+        (*layers, told, values.attributes({genai.TOOL_CALL_ID: tool.call_id})),
         status.code,
         status.message,
         links=place.links,
@@ -164,3 +160,25 @@ def tool_span(tool: ToolRun, times: Interval, place: Place, common: Attributes) 
 def link_to_step(step_id: str, trace_id: bytes) -> Link:
     """A pointer to the span of a step that is in a trace already closed."""
     return Link(trace_id, ids.span_id(trace_id, ids.STEP, step_id))
+
+
+class _Told(NamedTuple):
+    """The name and the status of a tool's span, and what other calls of the tool have in common with it."""
+
+    name: str
+    status: SpanStatus
+    layer: Layer
+
+
+@lru_cache(maxsize=1024)
+def _told(tool: str | None, returned: str, timing: Timing) -> _Told:
+    name, status = values.name(tool) if tool else None, tool_status(returned)
+    attributes: values.Raws = {
+        genai.OPERATION_NAME: genai.EXECUTE_TOOL,
+        genai.TOOL_NAME: name,
+        genai.TOOL_TYPE: genai.FUNCTION,
+        letta.TOOL_STATUS: returned,
+        genai.ERROR_TYPE: status.error_type,
+        letta.TIMING: timing.value,
+    }
+    return _Told(f"{genai.EXECUTE_TOOL} {name}" if name else genai.EXECUTE_TOOL, status, values.layer(attributes))

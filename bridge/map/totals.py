@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -49,9 +50,9 @@ def fold(measurements: Iterable[Measurement]) -> dict[SeriesKey, Total]:
     Raises:
         KeyError: a measurement of an instrument that is not in the catalogue.
     """
-    by_series: dict[SeriesKey, list[float]] = {}
+    by_series: defaultdict[SeriesKey, list[float]] = defaultdict(list)
     for instrument, attributes, value, _ in measurements:
-        by_series.setdefault((instrument, attributes), []).append(value)
+        by_series[instrument, attributes].append(value)
     return {key: observed_by(CATALOGUE[key[0]], observed) for key, observed in by_series.items()}
 
 

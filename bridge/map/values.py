@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from bridge.map.telemetry import AttributeValue
+from bridge.map.telemetry import AttributeValue, Layer
 from bridge.plain import one_line
 
 _INT64_MAX: Final = 2**63 - 1
@@ -34,6 +34,20 @@ def attributes(values: Raws) -> dict[str, AttributeValue]:
         for name, value in values.items()
         if value is not None and value != ()
     }
+
+
+def layer(values: Raws) -> Layer:
+    """The same for several spans."""
+    return Layer(attributes(values))
+
+
+@lru_cache(maxsize=1024)
+def shared(names: tuple[str, ...], told: tuple[Raw, ...]) -> Layer:
+    """The same by their names, where they are likely to come again: then it is the same object.
+
+    Most of what is told of a step is told of others too. It is looked up here, and an encoder encodes it once.
+    """
+    return layer(dict(zip(names, told, strict=True)))
 
 
 def text(value: str) -> str:

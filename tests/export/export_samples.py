@@ -27,7 +27,7 @@ def span(number: int = 1, **changes: Any) -> Span:
         "attributes": {"letta.step.id": f"step-{number}"},
         **changes,
     }
-    return Span(**fields)
+    return Span(layers=(fields.pop("attributes"),), **fields)
 
 
 def rich_span() -> Span:

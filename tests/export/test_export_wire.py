@@ -19,7 +19,7 @@ from bridge.export.answers import Signal
 from bridge.export.encode import encode_spans, encoded, encoded_by_messages
 from bridge.export.fields import SCHEMA_URL
 from bridge.export.records import count, empty, records
-from bridge.export.wire import _MOST_SEEN, _texts_seen, count_records, plain_span, varint
+from bridge.export.wire import count_records, plain_span, varint
 from bridge.map import telemetry
 
 INT64 = 2**63
@@ -30,6 +30,16 @@ whole_numbers = st.integers(-INT64, INT64 - 1) | st.integers(-300, 300) | st.sam
 attribute_values = (
     texts | st.booleans() | whole_numbers | st.floats(allow_nan=False) | st.lists(texts, max_size=4).map(tuple)
 )
+attributes = st.dictionaries(texts.filter(bool), attribute_values, max_size=12)
+
+
+@st.composite
+def layered(draw: st.DrawFn) -> tuple[telemetry.Attributes, ...]:
+    """Layers of both kinds, no two of which have a name in common."""
+    own, shared = draw(attributes), draw(attributes)
+    return (telemetry.Layer({name: value for name, value in shared.items() if name not in own}), own)
+
+
 plain_spans = st.builds(
     telemetry.Span,
     trace_id=st.binary(min_size=16, max_size=16).filter(any),
@@ -39,7 +49,7 @@ plain_spans = st.builds(
     kind=st.sampled_from(telemetry.SpanKind),
     start_ns=st.integers(1, START),
     end_ns=st.integers(START, INT64 - 1),
-    attributes=st.dictionaries(texts.filter(bool), attribute_values, max_size=25),
+    layers=layered(),
     status=st.sampled_from(telemetry.StatusCode),
     status_message=st.just(""),
     events=st.just(()),
@@ -53,7 +63,7 @@ odd_values = (
 )
 odd_spans = plain_spans.flatmap(
     lambda one: st.dictionaries(st.text(st.characters(), max_size=5), odd_values).map(
-        lambda more: one._replace(attributes=dict(one.attributes) | dict(more))  # type: ignore[arg-type] # odd
+        lambda more: one._replace(layers=({**one.attributes, **more},))  # type: ignore[dict-item] # odd
     )
 )
 
@@ -131,11 +141,20 @@ def test_one_value_is_not_taken_for_another_that_equals_it() -> None:
     assert [encoded(one) for one in ones] == [encoded_by_messages(one) for one in ones]
 
 
-def test_a_million_texts_are_not_remembered() -> None:
-    for number in range(_MOST_SEEN + 100):
-        plain_span(span(attributes={"id": f"step-{number}", "long": f"{number} " + "x" * 1000}))
-        assert len(_texts_seen) <= _MOST_SEEN
-    assert max(len(value) for _, value in _texts_seen) < 100
+def test_a_layer_is_encoded_once_for_all_its_spans() -> None:
+    layer = telemetry.Layer({"letta.run.id": "run-1", "count": 300})
+    first, second = (span(number)._replace(layers=(layer, {"own": f"{number}"})) for number in (1, 2))
+    assert encoded(first) == encoded_by_messages(first)
+    kept = layer.wire
+    assert kept
+    assert encoded(second) == encoded_by_messages(second)
+    assert layer.wire is kept
+
+
+def test_a_layer_that_is_not_plain_is_left_to_the_messages_each_time() -> None:
+    one = span()._replace(layers=(telemetry.Layer({"a": "\ud800"}),))
+    assert [plain_span(one), plain_span(one)] == [None, None]
+    assert encoded(one) == encoded_by_messages(one)
 
 
 @FEW

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from map.golden_cases import CASES, GOLDEN, load, map_case
+from map.golden_cases import CASES, GOLDEN, load, map_case, telemetry_of
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -26,6 +26,14 @@ def test_says_why_it_is_odd(case: str) -> None:
 def _spans(case: str) -> list[dict[str, Any]]:
     spans: list[dict[str, Any]] = json.loads((GOLDEN / case / "expected.json").read_text(encoding="utf-8"))["spans"]
     return spans
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_attribute_is_in_two_layers(case: str) -> None:
+    """An encoder writes layer by layer, and a name may stand in a span once."""
+    for telemetry in telemetry_of(load(case)):
+        for span in telemetry.spans:
+            assert sum(map(len, span.layers)) == len(span.attributes)
 
 
 @pytest.mark.parametrize("case", CASES)
