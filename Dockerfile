@@ -21,7 +21,7 @@ COPY --from=build /opt/bridge /opt/bridge
 # The base has its standard library without bytecode, and the bridge's user cannot write any: what is imported here is
 # not compiled anew at each start and each health check.
 RUN python -c 'import http.client, json, sqlite3, ssl' \
-  && /opt/bridge/bin/python -c 'import bridge.app, bridge.cli, bridge.doctor, bridge.serve, bridge.export.grpc' \
+  && /opt/bridge/bin/python -c 'import bridge.app, bridge.cli, bridge.doctor, bridge.serve, bridge.exposition, bridge.export.grpc, bridge.export.http, bridge.status.render' \
   && install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/bridge
 ENV PATH=/opt/bridge/bin:$PATH \
   PYTHONUNBUFFERED=1 \

@@ -34,7 +34,7 @@ async def hosted(app: ASGIApp, *, host: str = LOOPBACK, port: int = 0, keep_aliv
     with _listener(host, port) as listener:
         config = uvicorn.Config(
             app,
-            http="h11",
+            http="httptools",
             ws="none",
             lifespan="off",
             log_config=None,

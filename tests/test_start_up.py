@@ -21,23 +21,31 @@ LATER = {
     "bridge.demo",
     "bridge.doctor",
     "bridge.export.grpc",
+    "bridge.export.via_httpx",
     "bridge.exposition",
     "bridge.settings.file",
     "bridge.settings.generate",
+    "bridge.source.via_httpx",
     "bridge.status.render",
+    "difflib",
     "genai_prices",
     "grpc",
+    "h11",
     "http.server",
+    "httpcore",
+    "httpx",
     "jinja2",
     "opentelemetry.exporter",
     "opentelemetry.sdk.metrics",
     "opentelemetry.sdk.trace",
     "prometheus_client",
     "requests",
+    "starlette.applications",
     "tqdm",
+    "urllib.request",
     "yaml",
 }
-AT_MOST = 1000  # modules, the standard library's and the command line extras of httpx among them
+AT_MOST = 780  # modules, the standard library's among them; raise it knowingly
 
 
 async def imported(folder: Path) -> list[str]:
@@ -61,7 +69,9 @@ async def imported(folder: Path) -> list[str]:
 
 async def test_nothing_is_imported_before_it_is_needed(tmp_path: Path) -> None:
     modules = await imported(tmp_path)
-    assert {"bridge.sweep.sweep", "bridge.serve", "httpx"} <= set(modules), "the list is not what it should be"
+    assert {"bridge.sweep.sweep", "bridge.serve", "bridge.export.http", "httptools"} <= set(modules), (
+        "the list is not what it should be"
+    )
     early = {name for name in modules for later in LATER if name == later or name.startswith(f"{later}.")}
     assert early == set()
     assert len(modules) <= AT_MOST

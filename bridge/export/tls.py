@@ -5,15 +5,14 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-import httpx
-
+from bridge import trust
 from bridge.errors import SettingsError
 from bridge.export.endpoint import Endpoint
 
 
 def context(endpoint: Endpoint) -> ssl.SSLContext:
     """A client's context: the endpoint's own CA or else the default ones, and its client certificate."""
-    made = _trusting(endpoint.ca_file) if endpoint.ca_file else httpx.create_ssl_context()
+    made = _trusting(endpoint.ca_file) if endpoint.ca_file else trust.usual()
     if endpoint.client_certificate and endpoint.client_key:
         _present(made, endpoint.client_certificate, endpoint.client_key)
     return made

@@ -165,7 +165,8 @@ class LettaSource:
             seen.update(page.order)
             found += page.items
             missing -= {message.step_id for message in page.items if message.step_id}
-            if not missing and not may_continue(len(page.order), FULL_PAGE):  # else the last one's may go on
+            goes_on = may_continue(len(page.order), FULL_PAGE) and page.items[-1].step_id in {*steps, None}
+            if not missing and not goes_on:  # else the last one's may; not where another step's have begun
                 return found
             cursor = page.last
 

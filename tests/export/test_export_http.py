@@ -353,6 +353,90 @@ async def test_credentials_in_the_url_become_basic_auth() -> None:
     assert receiver.requests[0].headers["authorization"] == "Basic dXNlcjpwQHNz"
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+async def test_a_proxy_is_asked_unless_the_backend_is_excepted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    async with HttpReceiver() as proxy:
+        monkeypatch.setenv(name, proxy.url)
+        async with sink_to("http://user:p%40ss@otlp.test:4318", headers={"X-Team": "blue"}) as sink:
+            assert await sink.send(Signal.TRACES, PAYLOAD) == Accepted()
+        monkeypatch.setenv("NO_PROXY", "otlp.test")
+        async with sink_to("http://otlp.test:4318") as sink:
+            assert isinstance(await sink.send(Signal.TRACES, PAYLOAD), Retryable)
+    (asked,) = proxy.requests
+    assert (asked.path, asked.body) == ("http://otlp.test:4318/v1/traces", PAYLOAD)
+    assert (asked.headers["x-team"], asked.headers["authorization"]) == ("blue", "Basic dXNlcjpwQHNz")
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        says(200),
+        says(204),
+        says(200, b"<html>"),
+        says(302, location="http://elsewhere.test/"),
+        says(401),
+        says(413),
+        says(503, b"busy", retry_after="17"),
+        resets_after(b""),
+        resets_after(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"),
+        resets_after(b"HTTP/1.1 401 No\r\ncontent-length: 100\r\n\r\nhalf"),
+        writes(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nnope"),
+        writes(b"HTTP/1.1 401 No\r\ncontent-encoding: gzip\r\ncontent-length: 4\r\n\r\nnope"),
+        writes(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nno size\r\n"),
+        writes(b"220 mail.example ESMTP\r\n\r\n"),
+    ],
+)
+async def test_the_same_comes_of_an_answer_through_a_proxy(monkeypatch: pytest.MonkeyPatch, play: Play) -> None:
+    straight = await answer_to(play)
+    async with HttpReceiver().answer(play) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with sink_to("http://otlp.test:4318") as sink:
+            through = await sink.send(Signal.TRACES, PAYLOAD)
+    assert type(straight) is type(through)
+    assert getattr(straight, "retry_after", None) == getattr(through, "retry_after", None)
+
+
+async def test_a_proxys_connection_closed_while_idle_is_replaced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with HttpReceiver() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with sink_to("http://otlp.test:4318") as sink:
+            proxy.answer(says(200), resets_after(b""), says(200))
+            assert await sink.send(Signal.TRACES, PAYLOAD) == Accepted()
+            assert await sink.send(Signal.TRACES, PAYLOAD) == Accepted()
+    assert [request.connection for request in proxy.requests] == [1, 1, 2]
+
+
+def test_a_proxy_that_is_none_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "ftp://proxy.test")
+    with pytest.raises(SettingsError, match=r"proxy of HTTP_PROXY.* cannot be used"):
+        open_sink(Endpoint(url="http://otlp.test:4318/v1/traces"), None)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("", "/"),
+        ("?key=a%2Bb%41/%2f", "/?key=a%2Bb%41/%2f"),
+        ("/v1/a b/\u00e9?\u00e9", "/v1/a%20b/%C3%A9?%C3%A9"),
+        ("/x#fragment", "/x"),
+    ],
+)
+async def test_what_is_asked_for_is_encoded_and_otherwise_as_it_was_written(url: str, target: str) -> None:
+    async with HttpReceiver() as receiver:
+        sink = open_sink(Endpoint(url=f"{receiver.url}{url}"), None)
+        assert await sink.send(Signal.TRACES, PAYLOAD) == Accepted()
+        await sink.close()
+    assert receiver.requests[0].path == target
+
+
+async def test_how_long_a_request_is_is_not_for_the_settings_to_say() -> None:
+    headers = {"Content-Length": "3", "transfer-encoding": "chunked", "host": "otlp.test"}
+    async with HttpReceiver() as receiver, sink_to(receiver.url, headers=headers) as sink:
+        assert await sink.send(Signal.TRACES, PAYLOAD) == Accepted()
+    assert (receiver.requests[0].body, receiver.requests[0].headers["host"]) == (PAYLOAD, "otlp.test")
+    assert "transfer-encoding" not in receiver.requests[0].headers
+
+
 async def test_a_signal_without_endpoint_is_denied() -> None:
     sink = open_sink(None, None)
     assert await sink.send(Signal.TRACES, PAYLOAD) == Denied("no endpoint is set up for traces")

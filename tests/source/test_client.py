@@ -8,7 +8,7 @@ import pytest
 
 from bridge.clock import SystemClock
 from bridge.errors import AnswerTooLong, LettaError, LettaMisbehaved, LettaNotFound, LettaRefused, LettaUnavailable
-from bridge.source.client import Access, LettaClient
+from bridge.source.client import Access, LettaClient, Params
 
 KEY = "sk-canary-0123456789"
 DETAIL = {"detail": "Some reason"}
@@ -188,8 +188,53 @@ async def test_a_connection_that_was_closed_while_idle_is_retried_at_once(
     hang_up_on_reuse: tuple[str, list[int]],
 ) -> None:
     url, answered = hang_up_on_reuse
-    asked = LettaClient(Access(base_url=url), SystemClock())
+    told: list[str] = []
+    access = Access(base_url=url, requests_per_second=2)
+    asked = LettaClient(access, SystemClock(), on_answer=lambda _, answer: told.append(answer))
+    began = asyncio.get_running_loop().time()
     for _ in range(2):
         assert (await asked.get("/v1/runs/", endpoint="/v1/runs/")).body == b"[]"
+    took = asyncio.get_running_loop().time() - began
     await asked.close()
     assert len(answered) == 2
+    assert told == ["200", "disconnected", "200"], "each request is counted"
+    assert took > 0.49, "the third one waits for its place in a budget of two a second"
+
+
+async def test_a_request_is_sent_twice_at_most() -> None:
+    told: list[str] = []
+    sent = 0
+
+    def hang_up(_: httpx.Request) -> httpx.Response:
+        nonlocal sent
+        sent += 1
+        raise httpx.ReadError("")
+
+    asked = LettaClient(
+        Access(base_url="http://letta.test"),
+        SystemClock(),
+        on_answer=lambda _, answer: told.append(answer),
+        transport=httpx.MockTransport(hang_up),
+    )
+    with pytest.raises(LettaUnavailable, match="closed the connection during GET /v1/runs/"):
+        await asked.get("/v1/runs/", endpoint="/v1/runs/")
+    assert sent == 2
+    assert told == ["disconnected", "disconnected"]
+
+
+@pytest.mark.parametrize(("params", "query"), [
+    ({"active": True, "limit": 10}, b"active=true&limit=10"),
+    ({"after": "a&b=c/d", "x": ""}, b"after=a%26b%3Dc%2Fd&x="),
+    ({"statuses": ["created", "running"]}, b"statuses=created&statuses=running"),
+    ({}, b""),
+    (None, b""),
+])  # fmt: skip
+async def test_a_query_is_written_as_fastapi_reads_it(params: Params | None, query: bytes) -> None:
+    seen: list[httpx.URL] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url)
+        return httpx.Response(200, json=[])
+
+    await client(note).get("/v1/runs/", endpoint="/v1/runs/", params=params)
+    assert seen[0].query == query

@@ -1,4 +1,4 @@
-"""The two ways to Letta: of odd answers aiohttp makes what httpx makes, or nothing."""
+"""The two ways to Letta: of odd answers the straight one makes what httpx makes, or nothing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import trustme
 
 from bridge.clock import SystemClock
 from bridge.errors import AnswerTooLong, LettaUnavailable, SettingsError
-from bridge.source.answer import Way
+from bridge.http1 import Disconnected, Unreachable, Unreadable
 from bridge.source.client import Access, LettaClient
-from bridge.source.via_aiohttp import ViaAiohttp
+from bridge.source.via_http1 import ViaHttp1
 from bridge.source.via_httpx import ViaHttpx
+from bridge.source.way import Way
 
-HEADERS = httpx.Headers({"accept": "application/json", "authorization": "Bearer sk-1"})
+HEADERS = {"accept": "application/json", "authorization": "Bearer sk-1"}
 TARGET = "/v1/runs/run-1/steps?order=asc&limit=1000&after=step-1"
 BODY = b'[{"id": "step-1"}]'
 
@@ -73,8 +74,8 @@ async def serving(answer: bytes, *, closes: bool = False, tls: ssl.SSLContext | 
         await asyncio.gather(*server.talks)
 
 
-def fast(server: Server, *, idle: float = 4.0) -> ViaAiohttp:
-    return ViaAiohttp(server.url, HEADERS, trust=None, idle=idle)
+def fast(server: Server, *, idle: float = 4.0) -> ViaHttp1:
+    return ViaHttp1(server.url, HEADERS, trust=None, idle=idle)
 
 
 async def outcome(way: Way) -> object:
@@ -82,8 +83,8 @@ async def outcome(way: Way) -> object:
     try:
         async with asyncio.timeout(5):
             answer = await way.get(TARGET)
-    except httpx.HTTPError as error:
-        return "broken" if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) else type(error)
+    except (Disconnected, Unreachable, Unreadable) as error:
+        return "broken" if isinstance(error, Disconnected) else type(error)
     finally:
         await way.close()
     return answer.status, answer.body, answer.headers.get("content-type"), answer.headers.get("retry-after")
@@ -157,7 +158,7 @@ async def test_the_request_has_the_headers_and_no_cookie() -> None:
 
 async def test_what_is_below_a_path_is_asked_for_there() -> None:
     async with serving(answer(SIZED)) as server:
-        await outcome(ViaAiohttp(f"{server.url}/letta", HEADERS, trust=None, idle=4.0))
+        await outcome(ViaHttp1(f"{server.url}/letta", HEADERS, trust=None, idle=4.0))
     assert server.heads[0].startswith(f"GET /letta{TARGET} HTTP/1.1\r\n".encode())
 
 
