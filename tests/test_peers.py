@@ -75,6 +75,61 @@ async def test_an_address_that_takes_nothing_stays_in_trouble_when_metrics_are_t
         assert bridge.service.health.parts(world.clock.now())["backend"] == "404"
 
 
+async def test_good_answers_to_metrics_say_nothing_of_the_spans_that_are_refused(world: World) -> None:
+    world.sink.answer = lambda _: Denied("401")
+    recording.load("text").play(world.store, world.clock.now() - 600)
+    async with world.bridge() as bridge:
+        health = bridge.service.health
+        await bridge.service.sweep()
+        for _ in range(5):
+            world.clock.time += 60
+            health.turned(world.clock.now())
+            await bridge.service.export_metrics()
+            assert health.parts(world.clock.now())["backend"] == "401"
+        assert not health.ready(world.clock.now())
+        world.sink.answer = lambda _: Accepted()
+        await bridge.service.sweep()
+        assert health.parts(world.clock.now())["backend"] == OK
+        assert health.ready(world.clock.now())
+
+
+async def test_spans_that_are_taken_say_nothing_of_the_metrics_that_are_refused(world: World) -> None:
+    world.sink.answer_metrics = lambda _: Denied("401 to metrics")
+    async with world.bridge() as bridge:
+        health = bridge.service.health
+        await bridge.service.export_metrics()
+        recording.load("text").play(world.store, world.clock.now() - 600)
+        await bridge.service.sweep()
+        assert health.parts(world.clock.now())["backend"] == "401 to metrics"
+        world.sink.answer_metrics = lambda _: Accepted()
+        await bridge.service.export_metrics()
+        assert health.parts(world.clock.now())["backend"] == OK
+
+
+async def test_of_two_troubles_the_one_of_the_spans_is_shown(world: World) -> None:
+    world.sink.answer, world.sink.answer_metrics = lambda _: Retryable("503"), lambda _: Denied("401 to metrics")
+    recording.load("text").play(world.store, world.clock.now() - 600)
+    async with world.bridge() as bridge:
+        health = bridge.service.health
+        await bridge.service.sweep()
+        await bridge.service.export_metrics()
+        assert health.parts(world.clock.now())["backend"] == "503"
+        world.sink.answer = lambda _: Accepted()
+        await bridge.service.sweep()
+        assert health.parts(world.clock.now())["backend"] == "401 to metrics"
+
+
+async def test_metrics_that_turn_out_not_to_be_taken_are_no_trouble_any_more(world: World) -> None:
+    world.sink.answer_metrics = lambda _: Retryable("connection refused")
+    async with world.bridge() as bridge:
+        health = bridge.service.health
+        await bridge.service.export_metrics()
+        assert health.parts(world.clock.now())["backend"] == "connection refused"
+        world.sink.answer_metrics = lambda _: Unsupported("404")
+        await bridge.service.export_metrics()
+        assert health.parts(world.clock.now())["backend"] == OK
+
+
 @pytest.mark.parametrize("signal", [Signal.METRICS, Signal.LOGS])
 async def test_a_backend_that_takes_spans_alone_is_well(world: World, signal: Signal) -> None:
     def unsupported(_: bytes) -> Answer:

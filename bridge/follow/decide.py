@@ -8,12 +8,13 @@ All facts about the server are of Letta 0.16.8.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from bridge.follow.clocks import steady
 from bridge.follow.ended import ACTIVE, TERMINAL, is_interrupted, is_over, is_pending, outcome
-from bridge.follow.notes import unusual
+from bridge.follow.notes import unusual, usual
 from bridge.follow.reading import Closing, Decision, Outcome, Reading, SettledStep
 from bridge.follow.state import FollowedRun, Phase
 from bridge.follow.trail import advance
@@ -57,7 +58,7 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
     speaking = frozenset(message.step_id for message in reading.messages)
     view = _View(followed, reading, policy, since, speaking, changed=seen != followed.seen)
     verdicts = view.verdicts()
-    settled = tuple(SettledStep(step, verdict) for step in reading.steps if (verdict := verdicts.get(step.id)))
+    settled = tuple(SettledStep(step, verdict) for step, verdict in verdicts if verdict)
     at = reading.at
     news = view.changed or bool(settled)
     start = reading.start.step_id if reading.start else followed.cursor
@@ -76,9 +77,10 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
             "cursor": progress.cursor,
             "trail": progress.trail,
             "sent": progress.sent,
-            "noted": {**followed.noted, **unusual(settled)},
+            "usual": (is_usual := usual(followed, settled)),
+            "noted": followed.noted | unusual(settled, is_usual),
             "told": followed.told or ((followed.status, followed.stop_reason) if followed.span_sent else None),
-            "waiting": {step.id: view.since(step) for step in reading.steps if _waits(step, verdicts, since)},
+            "waiting": {step.id: view.since(step) for step in view.waiting(verdicts)},
             "seen": seen,
             "last_news": at if news else followed.last_news,
             "last_visit": at,
@@ -108,19 +110,26 @@ class _View:
     speaking: frozenset[str | None]
     changed: bool
 
-    def verdicts(self) -> dict[str, Outcome | None]:
-        """How each step ended, once it may be sent.
+    def verdicts(self) -> list[tuple[Step, Outcome | None]]:
+        """How each step ended that is not delivered, once it may be sent.
 
         A final step that still waits holds the ones after it, so that they are laid out in their order; a pending
         one holds nobody.
         """
-        verdicts: dict[str, Outcome | None] = {}
+        verdicts: list[tuple[Step, Outcome | None]] = []
         delivered, held = self.followed.delivered, False
         for step in self.reading.steps:
             if step.id not in delivered:
-                verdicts[step.id] = None if held else self.verdict(step)
-                held = held or (verdicts[step.id] is None and not is_pending(step))
+                verdict = None if held else self.verdict(step)
+                verdicts.append((step, verdict))
+                held = held or (verdict is None and not is_pending(step))
         return verdicts
+
+    def waiting(self, verdicts: Iterable[tuple[Step, Outcome | None]]) -> Iterator[Step]:
+        """The steps that are held for what belongs to them; a pending one, once its run is over."""
+        for step, verdict in verdicts:
+            if verdict is None and (self.over_since is not None or not is_pending(step)):
+                yield step
 
     def verdict(self, step: Step) -> Outcome | None:
         """How one step ended, whatever its neighbours do."""
@@ -222,11 +231,6 @@ def _last_step_ended(reading: Reading) -> bool:
         return False
     last = reading.steps[-1]
     return not is_pending(last) and last.stop_reason is not None
-
-
-def _waits(step: Step, verdicts: dict[str, Outcome | None], over_since: float | None) -> bool:
-    unsettled = step.id in verdicts and verdicts[step.id] is None
-    return unsettled and (not is_pending(step) or over_since is not None)
 
 
 def _fingerprint(reading: Reading) -> str:

@@ -15,6 +15,8 @@ COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELLED})
 
+_AS_IT_SAYS: Final = {known.value: known for known in (Outcome.SUCCESS, Outcome.FAILED, Outcome.CANCELLED)}
+
 
 def is_over(run: Run) -> bool:
     """Whether the run's own row says that it ended."""
@@ -51,9 +53,8 @@ def is_interrupted(step: Step) -> bool:
 
 def outcome(step: Step) -> Outcome:
     """What Letta says; a status never seen before is judged by whether there is an error."""
-    if step.status in (Outcome.SUCCESS, Outcome.FAILED, Outcome.CANCELLED):
-        return Outcome(step.status)
-    return Outcome.FAILED if step.error_type else Outcome.SUCCESS
+    said = _AS_IT_SAYS.get(step.status or "")
+    return said or (Outcome.FAILED if step.error_type else Outcome.SUCCESS)
 
 
 def has_tokens(step: Step) -> bool:

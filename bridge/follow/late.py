@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridge.follow import ended
-from bridge.follow.notes import USUAL, note
+from bridge.follow.notes import note
 from bridge.follow.reading import Closing, Outcome
 from bridge.follow.state import FollowedRun, Noted, Phase
 from bridge.follow.tombstone import reopened
@@ -111,7 +111,7 @@ def compare(followed: FollowedRun, look: Look) -> Late:
             "status": look.run.status,
             "stop_reason": look.run.stop_reason,
             "told": None if said == now else said,
-            "noted": {step_id: noted for step_id, noted in notes.items() if noted != USUAL},
+            "noted": {step_id: noted for step_id, noted in notes.items() if noted != followed.usual},
             "last_news": look.at if of_run or of_steps else followed.last_news,
         }
     )
@@ -161,7 +161,7 @@ def _split(followed: FollowedRun, look: Look) -> tuple[list[Step], bool]:
 
 def _step_changes(followed: FollowedRun, row: Run, steps: list[Step]) -> Iterator[StepChange]:
     for step in steps:
-        before = followed.noted.get(step.id, USUAL)
+        before = followed.noted.get(step.id, followed.usual)
         change = StepChange(step, before, _now(step, row, before))
         if change.before != change.after:
             yield change

@@ -1,16 +1,20 @@
-"""What is remembered of a delivered step, to know later whether it has changed. Pure."""
+"""What is remembered of a delivered step, to know later whether it has changed. Pure.
+
+Of most steps nothing is: what is usual is noted once for the whole run. That is what its first delivered step was,
+for where one step has tags, or no tokens, mostly all have: so a run of 20,000 such steps is no more to remember.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bridge.follow.ended import has_tokens
 from bridge.follow.reading import Outcome, SettledStep
-from bridge.follow.state import Noted
+from bridge.follow.state import FollowedRun, Noted
 from bridge.source.models import Step
 
-USUAL: Final = Noted()
+_END: Final = "end_turn"
 
 
 def note(step: Step, outcome: Outcome) -> Noted:
@@ -20,10 +24,9 @@ def note(step: Step, outcome: Outcome) -> Noted:
         step: its row.
         outcome: as what it is sent.
     """
-    usual_end = outcome is Outcome.SUCCESS and step.stop_reason == "end_turn"
     return Noted(
         outcome=outcome.value,
-        stop_reason=None if usual_end else step.stop_reason,
+        stop_reason=_stop_reason(step, outcome),
         error_type=step.error_type,
         feedback=step.feedback,
         tags=step.tags or (),
@@ -31,7 +34,31 @@ def note(step: Step, outcome: Outcome) -> Noted:
     )
 
 
-def unusual(settled: Iterable[SettledStep]) -> dict[str, Noted]:
+def usual(followed: FollowedRun, settled: Sequence[SettledStep]) -> Noted:
+    """What the run's steps mostly are: noted when the first of them is sent; never that they go wrong."""
+    is_first = not (followed.cursor or followed.sent)
+    if is_first and settled and settled[0].outcome is Outcome.SUCCESS:
+        return note(*settled[0])
+    return followed.usual
+
+
+def unusual(settled: Iterable[SettledStep], usual: Noted) -> dict[str, Noted]:
     """The notes worth keeping, by step id."""
-    notes = {one.step.id: note(one.step, one.outcome) for one in settled}
-    return {step_id: noted for step_id, noted in notes.items() if noted != USUAL}
+    return {one.step.id: note(*one) for one in settled if not _is(one, usual)}
+
+
+def _is(settled: SettledStep, usual: Noted) -> bool:
+    """Whether the step's note would be this one, without making it."""
+    step, outcome = settled
+    return (
+        outcome == usual.outcome
+        and _stop_reason(step, outcome) == usual.stop_reason
+        and step.error_type == usual.error_type
+        and step.feedback == usual.feedback
+        and (step.tags or ()) == usual.tags
+        and has_tokens(step) == usual.tokens
+    )
+
+
+def _stop_reason(step: Step, outcome: Outcome) -> str | None:
+    return None if outcome is Outcome.SUCCESS and step.stop_reason == _END else step.stop_reason

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from bridge.follow.state import FollowedRun
 from bridge.source.models import Message, Run, RunMetrics, Step, StepMetrics
@@ -87,8 +88,7 @@ class Reading:
     start: ReadFrom | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SettledStep:
+class SettledStep(NamedTuple):
     """A step that is over and whose belongings have arrived or were waited for: ready to be sent, once."""
 
     step: Step

@@ -35,9 +35,9 @@ class Sums(BaseModel):
 
 
 class Noted(BaseModel):
-    """What was told of one delivered step, where that is not the usual: a success with tokens and nothing else.
+    """What was told of one delivered step; by default a success with tokens and nothing else.
 
-    Only what is unusual is remembered, so that most steps cost no byte.
+    Only what is unusual in its run is remembered, so that most steps cost no byte.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,7 +77,8 @@ class FollowedRun(BaseModel):
     trace_id: str | None = None  # 32 hex digits, fixed by the first span sent
     fence_ns: int = 0  # no step still to come may start before this
     sums: Sums = Sums()
-    noted: dict[str, Noted] = {}  # delivered steps with something unusual to compare with later
+    usual: Noted = Noted()  # what its steps mostly are
+    noted: dict[str, Noted] = {}  # delivered steps that are otherwise, to compare with later
     told: tuple[str | None, str | None] | None = None  # status, stop reason: where the row says otherwise
     server_ahead: float | None = None  # seconds that the server's clock was ahead at the last visit
     shifted: float = 0.0  # by how much the times above were moved because the bridge's clock had jumped forward

@@ -81,7 +81,9 @@ class Poll(Section):
         "A ledger that has been used goes on where it stopped.",
     )
     overlap: Annotated[float, duration("0", "1d")] = setting(
-        "5m", "BRIDGE_OVERLAP", "How far each sweep looks back behind the newest run, for runs that show up late."
+        "5m",
+        "BRIDGE_OVERLAP",
+        "How far back behind the newest run it looks, at start and once a minute, for runs that show up late.",
     )
     settle: Annotated[float, duration("0", "1h")] = setting(
         "15s",

@@ -1,9 +1,11 @@
 """Find the runs that are new and notice those that have ended: two requests on a quiet server.
 
-A run's created_at is set before its row becomes visible, by up to seconds and out of order (0.16.8), so each walk
-goes down past the watermark by an overlap and the ledger drops what it knows. A walk too long for one sweep goes on
-in the next; the watermark moves only when there is no gap left, so a crash costs a second walk and no run. That the
-list is at its end only an empty page proves: a short one may have been cut.
+A run's created_at is set before its row becomes visible, by up to seconds and out of order (0.16.8), so a whole walk
+goes down past the watermark by an overlap and the ledger drops what it knows. Whole are the first walk and one a
+minute; those between end on the first page, where that reaches down to what the walk before has seen. Only a whole
+walk moves the watermark, so that the next begins its overlap where the last one did end. A walk too long for one
+sweep goes on in the next; a crash costs a second walk and no run. That the list is at its end only an empty page
+proves: a short one may have been cut.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from bridge.source.pager import may_continue
 
 _FIRST_PAGE: Final = 100
 _PAGES_A_SWEEP: Final = 10
+_WHOLE_EVERY: Final = 60.0  # seconds
 _ENOUGH: Final = 1500  # rows that end a walk for now: they stay in memory until the sweep is over
 _NS: Final = 1_000_000_000
 
@@ -57,6 +60,9 @@ class Discovery:
         self._ledger = ledger
         self._overlap_ns = round(overlap * _NS)
         self._descent: _Descent | None = None
+        self._seen_ns = 0  # created_at up to which the last walk has left no gap
+        self._whole_at: float | None = None
+        self._overlapping = 0  # runs that the last whole walk has seen
 
     @property
     def unfinished(self) -> bool:
@@ -122,12 +128,14 @@ class Discovery:
                 return found
 
     async def _walk(self, descent: _Descent | None, floor: int, now: float, watermark: int) -> Sequence[Run]:
-        """Go down to the floor, or as far as one sweep may, and move the watermark when there."""
+        """Go down to the floor, or to what is known, or as far as one sweep may; at the floor the watermark moves."""
         found: list[Run] = []
         cursor = descent.cursor if descent else None
         top = descent.top_ns if descent else watermark
+        whole = descent is not None or self._is_whole_due(now)
+        first = min(FULL_PAGE, self._overlapping + _FIRST_PAGE) if whole else _FIRST_PAGE
         for _ in range(_PAGES_A_SWEEP):
-            page, cursor = await self._page(cursor, floor)
+            page, cursor = await self._page(cursor, floor, first)
             if descent is None and not found and page:
                 top = max(top, created_ns(page[0]))
             found += page
@@ -138,8 +146,12 @@ class Discovery:
                 watermark_ns=top if done else None,
                 forget_before_ns=top - self._overlap_ns if done else None,
             )
-            if done:
-                self._descent = None
+            if cursor is None:
+                self._descent, self._seen_ns = None, top
+                self._whole_at, self._overlapping = now, len(found)
+                return found
+            if not whole and created_ns(cursor) <= self._seen_ns:
+                self._seen_ns = top
                 return found
             if len(found) >= _ENOUGH:
                 break
@@ -147,9 +159,14 @@ class Discovery:
         self._descent = _Descent(cursor, top)
         return found
 
-    async def _page(self, cursor: Run | None, floor: int) -> tuple[Sequence[Run], Run | None]:
+    def _is_whole_due(self, now: float) -> bool:
+        return self._whole_at is None or not 0 <= now - self._whole_at < _WHOLE_EVERY
+
+    async def _page(
+        self, cursor: Run | None, floor: int, first: int = _FIRST_PAGE
+    ) -> tuple[Sequence[Run], Run | None]:
         """The runs above the floor, and the cursor to go on from, None when the floor or the end is reached."""
-        limit = _FIRST_PAGE if cursor is None else FULL_PAGE
+        limit = first if cursor is None else FULL_PAGE
         page = await self._source.runs_before(cursor, limit)
         above = [run for run in page if created_ns(run) >= floor]
         goes_on = page and len(above) == len(page)

@@ -42,6 +42,7 @@ from bridge.sweep.loose import LooseSteps
 from bridge.sweep.outbox import Outbox
 from bridge.sweep.reads import Reads, Stopped
 from bridge.sweep.report import Limits, Report
+from bridge.sweep.rows import Rows
 from bridge.sweep.sender import BackendWaiting, Sender
 from bridge.sweep.visit import Visitor
 from bridge.sweep.waking import Waking
@@ -170,6 +171,7 @@ class Sweep:
         started = self._clock.now()
         self._busy_since = started if self._busy_since is None else min(self._busy_since, started)
         rows = await self._reads(self._discovery.discover(started))
+        shown = Rows(self._source, rows)
         report.left = report.listing = self._discovery.unfinished
         await self._send(Outbox())  # runs that cannot be read
         deadline = started + self._limits.patience
@@ -179,8 +181,8 @@ class Sweep:
                 break
             self._on_progress()
             until = min(deadline, self._clock.now() + _OFTEN)
-            chunk = _Chunk(rows=rows, outbox=Outbox(), report=report, started=started, until=until)
-            await self._chunk(due, chunk)
+            of_due = await self._reads(shown.of(due))
+            await self._chunk(due, _Chunk(of_due, Outbox(), report, started, until))
         await self._read_loose_steps(report)
         if not report.left:
             await self._look_again(report, rows, started)

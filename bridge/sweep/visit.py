@@ -73,6 +73,8 @@ class Visitor:
             read = await proven(self._source, run.id, read, run_metrics)
         page, fresh = read.page, _fresh(read, followed)
         messages = await self._messages(run, followed, page.order, fresh)
+        if read.more:
+            messages = _until_last_of(page.order, messages)
         reading = Reading(
             run=run,
             steps=page.items,
@@ -141,6 +143,13 @@ class Visitor:
         if earlier and earlier.trace_id:
             return ForeignStep(step_id, step.run_id, earlier.trace_id, open=earlier.phase is Phase.OPEN)
         return ForeignStep(step_id, step.run_id, run_trace_id(step.run_id or step_id, step.trace_id), open=False)
+
+
+def _until_last_of(steps: Sequence[str], messages: Sequence[Message]) -> Sequence[Message]:
+    """Without those at the end that belong to steps of the next page."""
+    known = set(steps)
+    own = (number for number, message in enumerate(messages, 1) if message.step_id in known)
+    return messages[: max(own, default=0)]
 
 
 def _fresh(read: StepList, followed: FollowedRun) -> Sequence[Step]:

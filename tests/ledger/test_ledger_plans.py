@@ -33,3 +33,11 @@ def test_each_question_has_its_index(connection: sqlite3.Connection, query: str,
     steps = [step for _, _, _, step in connection.execute(f"EXPLAIN QUERY PLAN {query}", [*parameters])]
     assert steps[0].endswith(f"INDEX {index}")
     assert not [step for step in steps if step.startswith("SCAN")]
+
+
+def test_the_next_runs_to_visit_are_found_without_sorting_the_open_ones(connection: sqlite3.Connection) -> None:
+    (step,) = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {runs._DUE}", [0, 0.0, 64])]
+    assert "SORT" not in step.upper()
+    assert "B-TREE" not in step
+    (step,) = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {runs._ACTIVE}", [0])]
+    assert "COVERING" in step

@@ -107,7 +107,7 @@ def settled_of(settled: Mapping[str, str], steps: Sequence[Step]) -> tuple[Settl
 def _map_visit(visit: Json, run: FollowedRun, reading: Reading, options: MapOptions) -> tuple[Telemetry, FollowedRun]:
     settled = settled_of(visit.get("settled", {}), reading.steps)
     closing = Closing(visit["closing"]) if "closing" in visit else None
-    run = run.model_copy(update={"noted": {**run.noted, **unusual(settled)}})
+    run = run.model_copy(update={"noted": {**run.noted, **unusual(settled, run.usual)}})
     mapped = map_steps(Decision(settled, run, closing), reading, options)
     if closing is None:
         return mapped.telemetry, mapped.run

@@ -18,7 +18,7 @@ from bridge.export.gauges import gauge_points
 from bridge.follow.late import Look, compare
 from bridge.follow.notes import unusual
 from bridge.follow.reading import Closing, Decision, Outcome, Reading, SettledStep
-from bridge.follow.state import FollowedRun, Phase
+from bridge.follow.state import FollowedRun, Noted, Phase
 from bridge.ledger.figures import OpenRuns
 from bridge.map import instruments, letta
 from bridge.map.attributes import ATTRIBUTES, LOG_EVENTS, METADATA, METRIC_ATTRIBUTES, SPAN_EVENTS, SPANS, Shape
@@ -104,7 +104,7 @@ def ended(row: Run, outcome: Outcome | None, closing: Closing = Closing.OVER) ->
     """A run of no step, or of one that ended like this."""
     settled = (SettledStep(step(), outcome),) if outcome else ()
     read = reading(row, *(one.step for one in settled))
-    known = followed().model_copy(update={"noted": unusual(settled)})
+    known = followed().model_copy(update={"noted": unusual(settled, Noted())})
     mapped = map_steps(Decision(settled, known, closing), read, ALL_ON)
     return mapped.telemetry.plus(map_run(mapped.run, read, closing, ALL_ON)), mapped.run
 
@@ -119,7 +119,7 @@ def changed(before: Step, now: Step, row: Run) -> Telemetry:
             "agent_name": "support",
             "status": "completed",
             "stop_reason": "end_turn",
-            "noted": unusual(settled),
+            "noted": unusual(settled, Noted()),
         }
     )
     late = compare(known, Look(row, (now,), (now.id,), 1_777_700_000.0))

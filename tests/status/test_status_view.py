@@ -20,7 +20,7 @@ async def test_a_quiet_bridge(world: StatusWorld) -> None:
     assert view.failures == []
     assert view.ledger_bytes
     assert view.glance
-    assert view.glance.version == 4
+    assert view.glance.version == 5
     assert (view.glance.open_runs, view.glance.dormant_runs, view.glance.in_flight) == ({}, {}, None)
     assert (view.glance.origin_ns, view.glance.watermark_ns) == (None, None)
 

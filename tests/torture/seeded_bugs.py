@@ -101,8 +101,8 @@ def _no_overlap(self: Discovery, *args: Any, overlap: float) -> None:
     _INIT(self, *args, overlap=0.0)
 
 
-async def _a_short_page_is_the_last(self: Discovery, cursor: Any, floor: int) -> Any:
-    page, onward = await _PAGE(self, cursor, floor)
+async def _a_short_page_is_the_last(self: Discovery, cursor: Any, floor: int, *first: int) -> Any:
+    page, onward = await _PAGE(self, cursor, floor, *first)
     return page, onward if len(page) >= 100 else None
 
 
