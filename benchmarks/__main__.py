@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
+import time
 from collections.abc import Mapping
 
 from benchmarks.compare import CONTESTANTS, Comparison, compare, instructions
-from benchmarks.figures import FULL, QUICK, Figure, measure
+from benchmarks.figures import Line
+from benchmarks.parts import measure, parts
 from benchmarks.profiling import profile
-from benchmarks.record import record
+from benchmarks.record import record, tables
+from benchmarks.sizes import FULL, QUICK
 from benchmarks.stage import Workload
 
 _PAIRS = (("naive", "ours"), ("official", "ours"), ("ours", "floor"), ("naive", "floor"))
@@ -18,9 +23,10 @@ def main() -> None:
     """Run what is asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="a few minutes; what is done where nothing is said")
-    size.add_argument("--full", action="store_true", help="everything, for an hour or more")
-    parser.add_argument("--record", action="store_true", help="write the table and a line of history to docs")
+    size.add_argument("--quick", action="store_true", help="some minutes; what is done where nothing is said")
+    size.add_argument("--full", action="store_true", help="everything, for half an hour")
+    parser.add_argument("--record", action="store_true", help="write the tables and a row of history to docs")
+    parser.add_argument("--part", metavar="WORD", help="the parts alone whose name has this word")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     cpu = commands.add_parser("cpu", help="CPU per 1,000 steps of one workload, side by side")
     _workload(cpu)
@@ -36,8 +42,7 @@ def main() -> None:
     profiled.add_argument("--lines", type=int, default=40)
     given = parser.parse_args()
     if given.command is None:
-        _measure_all("full" if given.full else "quick", keep=given.record)
-        return
+        sys.exit(_measure_all("full" if given.full else "quick", only=given.part or "", keep=given.record))
     workload = Workload("asked for", given.runs, given.steps, durations=given.durations)
     if given.command == "cpu":
         _print_cpu(compare(workload, rounds=given.rounds, contestants=given.only))
@@ -47,16 +52,27 @@ def main() -> None:
         profile(workload, given.of, sort=given.sort, lines=given.lines)
 
 
-def _measure_all(size: str, *, keep: bool) -> None:
-    figures: list[Figure] = []
+def _measure_all(size: str, *, only: str, keep: bool) -> int:
+    """The exit code; what was measured is shown, and kept, even if it is interrupted."""
+    lines: list[Line] = []
+    began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-    def done(figure: Figure) -> None:
-        figures.append(figure)
-        print(figure.row(), flush=True)
+    def done(line: Line) -> None:
+        lines.append(line)
+        minutes, seconds = divmod(round(time.monotonic() - began), 60)
+        print(f"{minutes:3}:{seconds:02}  {line.line()}", flush=True)
 
-    measure({"quick": QUICK, "full": FULL}[size], done)
+    wanted = [part for part in parts({"quick": QUICK, "full": FULL}[size]) if only in part.name]
+    said, whole = size, False
+    try:
+        whole = measure(wanted, done)
+    except KeyboardInterrupt:
+        said = f"{size}, interrupted"
+    print(f"\n{tables(lines)}")
     if keep:
-        record(figures, size=size)
+        record(lines, size=said, seconds=time.monotonic() - began)
+    return 0 if whole else 1
 
 
 def _workload(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,10 @@ from benchmarks.stage import Workload, staged
 
 _PARTS = (
     ("bridge/{}", re.compile(r"/bridge/(\w+)/|/bridge/(\w+)\.py")),
-    ("HTTP client", re.compile(r"/(httpx|httpcore|h11|anyio|sniffio|aiohttp|requests|urllib3|certifi|ssl)\b|/http/")),
+    (
+        "HTTP client",
+        re.compile(r"/(httpx|httpcore|h11|anyio|sniffio|httptools|requests|urllib3|certifi|ssl)\b|/http/"),
+    ),
     ("{}", re.compile(r"/site-packages/(\w+)")),
     ("asyncio", re.compile(r"/asyncio/|/selectors\.py")),
     ("imports", re.compile(r"importlib|<frozen|/pkgutil")),

@@ -1,44 +1,51 @@
-"""Keeps what was measured in docs/benchmarks.md: the last table whole, and a line of history for each run."""
+"""Keeps what was measured in docs/benchmarks.md: the last tables whole, and a row of history for each run."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Kept, Line, Performance
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+HISTORY_HEAD = f"| date | commit | size | {' | '.join(Kept)} |"
 _BEGIN, _END = "<!-- figures: begin -->", "<!-- figures: end -->"
-_HEAD = ("| figure | measured | reach | met |", "|---|---|---|---|")
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """All figures as a Markdown table."""
-    return "\n".join([*_HEAD, *(figure.row() for figure in figures)])
+def tables(lines: Sequence[Line]) -> str:
+    """All that was measured as Markdown tables: the figures, then what each contestant took."""
+    figures = [line for line in lines if isinstance(line, Figure)]
+    performances = [line for line in lines if isinstance(line, Performance)]
+    both = ((Figure.HEAD, figures), (Performance.HEAD, performances))
+    return "\n\n".join("\n".join([*head, *(line.row() for line in found)]) for head, found in both if found)
 
 
-def record(figures: Sequence[Figure], *, size: str, page: Path = PAGE) -> None:
-    """Replace the table of the page, and add a line to the history at its end."""
+def record(lines: Sequence[Line], *, size: str, seconds: float, page: Path = PAGE) -> None:
+    """Replace the tables of the page, and add a row to the history at its end; `size` is in words."""
     text = page.read_text()
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
-    when = f"{datetime.now(UTC):%Y-%m-%d}"
-    python = platform.python_version()
-    told = f"Measured on {when}, commit {_commit()}, `--{size}`, {platform.machine()}, Python {python}."
-    ratios = "; ".join(f"{figure.name} {figure.value}" for figure in _kept(figures))
-    line = f"| {when} | {_commit()} | {size} | {ratios} |\n"
-    page.write_text(f"{before}{_BEGIN}\n\n{told}\n\n{table(figures)}\n\n{_END}{after.rstrip()}\n{line}")
+    when, commit = f"{datetime.now(UTC):%Y-%m-%d}", _commit()
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}"
+    told = f"Measured on {when}, commit {commit}, {size}, in {seconds / 60:.0f} minutes, on {machine}."
+    row = f"| {when} | {commit} | {size} | {' | '.join(kept(lines))} |"
+    page.write_text(f"{before}{_BEGIN}\n\n{told}\n\n{tables(lines)}\n\n{_END}{after.rstrip()}\n{row}\n")
 
 
-def _kept(figures: Sequence[Figure]) -> Iterator[Figure]:
-    """What the history keeps: the figures that something is to be reached by."""
-    return (figure for figure in figures if figure.met is not None)
+def kept(lines: Sequence[Line]) -> Sequence[str]:
+    """A cell for each column of the history; a dash where nothing was measured."""
+    found = {line.kept: line.short for line in lines if isinstance(line, Figure)}
+    return [found.get(column, "-") for column in Kept]
 
 
 def _commit() -> str:
-    """The commit measured, with a plus where the tree had changes."""
+    """The commit measured, with a plus where the tree had changes; a tree without git is no reason to lose it all."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=PAGE.parent).stdout.strip()
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=PAGE.parent).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -2,27 +2,30 @@
 
 Freshness is from the moment at which a step, its messages and its lengths are there in Letta to the moment at which
 the receiver has its span. With the hook, this program calls it at that moment, as Letta's webhook does.
+
+The environment is a clean one: what is measured here is promised to who installed the bridge and nothing else.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.stage import Stage, Workload, ask, cpu_of, rss_of, staged
+from benchmarks.clean import environment
+from benchmarks.stage import ROOT, Failed, Stage, Workload, ask, cpu_of, rss_of, staged
 
 _HISTORY = Workload("history", runs=1000, steps=1)
+_SOME = 5  # runs that end while somebody looks on
 _KEY = "a-key-for-the-hook"
 
 
@@ -33,22 +36,32 @@ class Idle:
     Attributes:
         start_cpu: seconds of CPU from exec until its first sweep is over.
         share: of one core, at the default interval.
-        rss_mb: memory in MB (2**20 bytes) at the end.
+        rss: memory in MiB after that, no step seen yet.
+        rss_later: memory in MiB once some steps were sent.
     """
 
     start_cpu: float
     share: float
-    rss_mb: float
+    rss: float
+    rss_later: float
 
 
 def idle(seconds: float) -> Idle:
-    """Start one, and leave it alone for so long."""
+    """Start one, and leave it alone for so long: five seconds at least, for runs from before it are none of its."""
     with staged(_HISTORY) as stage, _bridge(stage, BRIDGE_START_FROM="now") as (pid, _):
         _until_swept(stage)
         time.sleep(1.0)
         begin, since = cpu_of(pid), time.perf_counter()
         time.sleep(seconds)
-        return Idle(begin, (cpu_of(pid) - begin) / (time.perf_counter() - since), rss_of(pid) / 1024)
+        share = (cpu_of(pid) - begin) / (time.perf_counter() - since)
+        rss = rss_of(pid) / 1024
+        for _ in range(_SOME):
+            ask(f"{stage.letta}/bench/grow")
+        _until(
+            lambda: ask(f"{stage.otlp}/bench/stats")["counts"].get("spans.invoke_agent", 0) == _SOME, "a run's end"
+        )
+        time.sleep(1.0)
+        return Idle(begin, share, rss, rss_of(pid) / 1024)
 
 
 def freshness(*, hook: bool, samples: int, interval: float) -> Sequence[float]:
@@ -64,13 +77,14 @@ def freshness(*, hook: bool, samples: int, interval: float) -> Sequence[float]:
 def _one(stage: Stage, hook: str | None, interval: float) -> float:
     """Let a step end at some moment between two sweeps, and wait for its span."""
     time.sleep(random.uniform(0.2, 0.2 + min(interval, 2.0)))
-    step = ask(f"{stage.letta}/bench/grow")["step"]
     ended = time.time()
+    step = ask(f"{stage.letta}/bench/grow")["step"]
     if hook:
         _call(hook, step)
     deadline = time.monotonic() + interval + 20.0
     while step not in (seen := ask(f"{stage.otlp}/bench/stats")["seen"]):
-        assert time.monotonic() < deadline, "a step never arrived"
+        if time.monotonic() > deadline:
+            raise Failed("a step never arrived")
         time.sleep(0.05)
     came: float = seen[step]
     return came - ended
@@ -78,16 +92,16 @@ def _one(stage: Stage, hook: str | None, interval: float) -> float:
 
 def percentile(sorted_: Sequence[float], share: float) -> float:
     """The value that this share of them does not exceed."""
-    return sorted_[min(len(sorted_) - 1, round(share * len(sorted_)) - 1)]
+    return sorted_[math.ceil(share * len(sorted_)) - 1]
 
 
 @contextmanager
 def _bridge(stage: Stage, **variables: str) -> Iterator[tuple[int, str]]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, environment() as python:
         port = _free_port()
         environ = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path.cwd()),
+            "PYTHONPATH": str(ROOT),
             "LETTA_BASE_URL": stage.letta,
             "OTEL_EXPORTER_OTLP_ENDPOINT": stage.otlp,
             "BRIDGE_LEDGER": f"{folder}/ledger",
@@ -95,7 +109,7 @@ def _bridge(stage: Stage, **variables: str) -> Iterator[tuple[int, str]]:
             "BRIDGE_LOG_LEVEL": "error",
             **variables,
         }
-        with subprocess.Popen([sys.executable, "-m", "bridge", "run"], env=environ) as process:
+        with subprocess.Popen([python, "-m", "bridge", "run"], env=environ) as process:
             try:
                 yield process.pid, f"http://127.0.0.1:{port}"
             finally:
@@ -103,9 +117,14 @@ def _bridge(stage: Stage, **variables: str) -> Iterator[tuple[int, str]]:
 
 
 def _until_swept(stage: Stage) -> None:
+    _until(lambda: ask(f"{stage.letta}/bench/stats")["asked"].get("v1/runs", 0) > 0, "the first sweep")
+
+
+def _until(reached: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 60.0
-    while ask(f"{stage.letta}/bench/stats")["asked"].get("v1/runs", 0) < 1:
-        assert time.monotonic() < deadline, "the bridge does not come up"
+    while not reached():
+        if time.monotonic() > deadline:
+            raise Failed(f"`bridge run` never came to {what}")
         time.sleep(0.1)
 
 

@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_ROOT = Path(__file__).parents[1]  # of the tree that this file is in, a copy beside it measures itself
+_LONGEST, _LONGEST_FOLLOWED = 240.0, 600.0  # seconds: a performance that hangs does not cost the others their turn
+ROOT = Path(__file__).parents[1]  # of the tree that this file is in, a copy beside it measures itself
+
+
+class Failed(Exception):
+    """A contestant did not do what it was to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +86,22 @@ class Stage:
         """The same, looked at from outside every so many seconds."""
         self._reset()
         marks: list[Mark] = []
-        with subprocess.Popen(
-            self._command(contestant, workload), stdout=subprocess.PIPE, text=True, cwd=_ROOT
-        ) as process:
+        until = time.monotonic() + _LONGEST_FOLLOWED
+        command = self._command(contestant, workload)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
             assert process.stdout
-            while process.poll() is None:
-                time.sleep(every)
-                spans = ask(f"{self.otlp}/bench/stats")["counts"].get("spans", 0)
-                with suppress(OSError, StopIteration, ValueError):  # it has just ended
-                    marks.append(Mark(spans, cpu_of(process.pid), rss_of(process.pid)))
+            try:
+                while process.poll() is None and time.monotonic() < until:
+                    time.sleep(every)
+                    spans = ask(f"{self.otlp}/bench/stats")["counts"].get("spans", 0)
+                    with suppress(OSError, StopIteration, ValueError):  # it has just ended
+                        marks.append(Mark(spans, cpu_of(process.pid), rss_of(process.pid)))
+            finally:
+                process.kill()
             told = process.stdout.read()
+        if process.returncode:
+            spans = marks[-1].spans if marks else 0
+            raise Failed(f"{contestant} ended with {process.returncode} after {spans:,} spans")
         return self._result(told), marks
 
     def count(self, contestant: str, workload: Workload, *more: str) -> int:
@@ -108,7 +119,16 @@ class Stage:
 
     def _run(self, command: list[str], *, stderr: int | None = None) -> subprocess.CompletedProcess[str]:
         self._reset()
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=_ROOT)
+        who = next(word.rpartition(".")[2] for word in command if word.startswith("benchmarks."))
+        try:
+            ran = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT, timeout=_LONGEST, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"{who} did not end within {_LONGEST:.0f} s") from error
+        if ran.returncode:
+            raise Failed(f"{who} ended with {ran.returncode}")
+        return ran
 
     def _reset(self) -> None:
         ask(f"{self.letta}/bench/reset")
@@ -132,7 +152,7 @@ def staged(workload: Workload, *more: str) -> Iterator[Stage]:
 @contextmanager
 def _serving(module: str, *arguments: str) -> Iterator[str]:
     command = [sys.executable, "-m", module, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout
         assert process.stdin
         try:
@@ -148,9 +168,9 @@ def cpu_of(pid: int) -> float:
 
 
 def rss_of(pid: int) -> int:
-    """Memory of a process in kB."""
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+    """Memory of a process in kB, counted page by page: VmRSS of its status may lag behind."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in rollup if line.startswith("Rss:"))
 
 
 def ask(url: str) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -72,11 +74,16 @@ class _Connection(asyncio.Protocol):
         head = b"HTTP/1.1 %d %b\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n\r\n" % (
             response.status,
             _REASONS[response.status],
-            b"date: %b\r\n" % formatdate(usegmt=True).encode() if self._dated else b"",
+            b"date: %b\r\n" % _date(int(time.time())) if self._dated else b"",
             response.content_type,
             len(response.body),
         )
         self._transport.write(head + response.body)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode()
 
 
 def _content_length(head: bytes) -> int:

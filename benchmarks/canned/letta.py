@@ -1,7 +1,7 @@
 """A Letta server whose answers are made on demand, with the real one's (0.16.8) swapped cursors of the run list.
 
-What was asked is counted by route; `/bench/…` reads that, adds runs, and is not counted. Bodies are kept once made
-as long as they are few, so that a second contestant does not pay for the first one's luck.
+What was asked is counted by route; `/bench/…` reads that, adds runs, and is not counted. The long bodies, steps and
+messages, come from templates, one for each kind of run, so that no contestant waits for JSON to be written.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import argparse
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from benchmarks.canned import records
 from benchmarks.canned.http import Request, Response, serve
-from benchmarks.canned.records import World, dumped
+from benchmarks.canned.records import KINDS, World, dumped
+from benchmarks.canned.template import Template
 
+_KEPT = 4000  # templates
+_Key = tuple[str, int, bool, tuple[str, ...]]  # route, kind of run, whether it goes on, what else was asked
 _NOT_FOUND = Response(b'{"detail":"not found: this server is canned"}', 404)
 
 
@@ -26,7 +30,7 @@ class CannedLetta:
     def __init__(self, world: World) -> None:
         self._world = world
         self._asked: Counter[str] = Counter()
-        self._made: dict[str, bytes] = {}
+        self._made: dict[_Key, Template] = {}
 
     def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -45,13 +49,13 @@ class CannedLetta:
         if shape == "v1/steps":
             return Response(b'{"detail":"Argument order does not match type"}', 400)
         if shape == "v1/runs":
-            return Response(self._runs({name: values[-1] for name, values in parse_qs(query).items()}))
+            return Response(self._runs(_flat(query)))
         if shape == "v1/runs/{id}":
             return Response(dumped(world.run(run, listed=False)))
         if shape == "v1/runs/{id}/steps":
-            return Response(self._steps(run, query))
+            return Response(self._filled(self._steps, run, query))
         if shape == "v1/runs/{id}/messages":
-            return Response(self._messages(run, query))
+            return Response(self._filled(self._messages, run, query))
         if shape == "v1/runs/{id}/metrics":
             return Response(dumped(world.run_metrics(run)))
         if shape == "v1/steps/{id}":
@@ -81,10 +85,7 @@ class CannedLetta:
         number, _ = records.numbers(cursor)
         return (low, min(high, number)) if older else (max(low, number + 1), high)
 
-    def _steps(self, run: int, query: str) -> bytes:
-        return self._kept(f"steps {run}?{query}", lambda: self._steps_made(run, _flat(query)))
-
-    def _steps_made(self, run: int, query: dict[str, str]) -> bytes:
+    def _steps(self, run: int, query: dict[str, str]) -> bytes:
         begin = records.numbers(query["after"])[1] + 1 if "after" in query else 0
         limit = int(query.get("limit", 100))
         steps = range(begin, self._world.steps)
@@ -92,10 +93,7 @@ class CannedLetta:
             steps = steps[::-1]
         return dumped(self._world.step(run, step) for step in steps[:limit])
 
-    def _messages(self, run: int, query: str) -> bytes:
-        return self._kept(f"messages {run}?{query}", lambda: self._messages_made(run, _flat(query)))
-
-    def _messages_made(self, run: int, query: dict[str, str]) -> bytes:
+    def _messages(self, run: int, query: dict[str, str]) -> bytes:
         limit = int(query.get("limit", 100))
         first = records.numbers(query["after"])[1] if "after" in query else 0
         found: list[dict[str, Any]] = []
@@ -109,13 +107,17 @@ class CannedLetta:
                 break
         return dumped(found[:limit])
 
-    def _kept(self, key: str, make: Any) -> bytes:
-        body = self._made.get(key)
-        if body is None:
-            body = make()
-            if len(self._made) < 2000:
-                self._made[key] = body
-        return body
+    def _filled(self, make: Callable[[int, dict[str, str]], bytes], run: int, query: str) -> bytes:
+        """What `make` would give, from the template of the first run of its kind that was asked for the same."""
+        asked, created = _flat(query), self._world.created(run)
+        alike = tuple(f"{name}={value}".replace(f"{run:08x}", "") for name, value in sorted(asked.items()))
+        key = (make.__name__, run % KINDS, self._world.is_open(run), alike)
+        template = self._made.get(key)
+        if template is None:
+            template = Template(make(run, asked), run, created)
+            if len(self._made) < _KEPT:
+                self._made[key] = template
+        return template.filled(run, created)
 
     def _bench(self, path: str) -> Response:
         told: dict[str, Any] = {"asked": dict(self._asked), "cpu": time.process_time()}

@@ -1,7 +1,8 @@
 """Letta's records, made on demand: the same fields and sizes as those of a real server (0.16.8).
 
-A run's row has some 660 bytes, a step's a median of 906. Each step but a run's last calls one tool. Ids carry their
-numbers, so that nothing has to be kept: a million runs cost no more memory than ten.
+A run's row has some 660 bytes, a step's a median of 906. Which fields there are, and what an empty one holds, is said
+by the stand-in's rows; what they hold here is made of numbers alone, which the ids carry, so that nothing has to be
+kept: a million runs cost no more memory than ten. Each step but a run's last calls one tool.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import lcm
 from typing import Any
+
+from bridge.demo.standin.rows import EMPTY, SHOWN_MESSAGE, Table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP_SECONDS = 4.0
 _AGENTS = 10
-_ORGANISATION = "org-00000000-0000-4000-8000-000000000000"
+_COUNTS = 200  # different numbers of tokens
 _MODELS = (
     ("openai", "gpt-4o-mini", "openai/gpt-4o-mini", "https://api.openai.com/v1", 128000),
     ("anthropic", "claude-sonnet-4-5", "anthropic/claude-sonnet-4-5", "https://api.anthropic.com/v1", 200000),
     ("openai", "gpt-4.1", "openai/gpt-4.1", "https://api.openai.com/v1", 1047576),
 )
+KINDS = lcm(_AGENTS, _COUNTS, len(_MODELS))  # runs as far apart as this differ in nothing but ids and times
 _TOOLS = ("search_files", "run_tests", "read_file", "archival_memory_search")
 _ARGUMENTS = json.dumps({"path": "docs/deploy.md", "query": "where does the ledger live", "limit": 20})
 _RETURNED = "12 matches in 4 files; the first is line 118 of docs/deploy.md. " * 3
@@ -71,44 +76,25 @@ class World:
         """A run's row; the list alone knows how long it took."""
         ended = not self.is_open(run)
         seconds = self.steps * _STEP_SECONDS
-        return {
+        return EMPTY[Table.RUNS] | {
             "id": run_id(run),
             "status": "completed" if ended else "running",
-            "created_at": _iso(self.created(run)) + "Z",
-            "completed_at": _iso(self.created(run) + seconds) if ended else None,
+            "created_at": iso(self.created(run)) + "Z",
+            "completed_at": iso(self.created(run) + seconds) if ended else None,
             "agent_id": agent_id(run),
-            "conversation_id": None,
-            "base_template_id": None,
-            "background": False,
-            "metadata": {"run_type": "send_message"},
-            "request_config": {
-                "use_assistant_message": True,
-                "assistant_message_tool_name": "send_message",
-                "assistant_message_tool_kwarg": "message",
-                "include_return_message_types": None,
-            },
             "stop_reason": "end_turn" if ended else None,
-            "callback_url": None,
-            "callback_sent_at": None,
-            "callback_status_code": None,
-            "callback_error": None,
-            "ttft_ns": None,
             "total_duration_ns": round(seconds * 1e9) if ended and listed else None,
         }
 
     def step(self, run: int, step: int) -> dict[str, Any]:
         """A step's row."""
         provider, model, handle, endpoint, window = _MODELS[(run + step) % len(_MODELS)]
-        prompt, cached, completion = 4000 + 37 * (step % 300), 3072, 80 + (run + step) % 200
-        return {
+        prompt, cached, completion = 4000 + 37 * (step % 300), 3072, 80 + (run + step) % _COUNTS
+        return EMPTY[Table.STEPS] | {
             "id": step_id(run, step),
-            "origin": None,
-            "organization_id": _ORGANISATION,
-            "provider_id": None,
             "run_id": run_id(run),
             "agent_id": agent_id(run),
             "provider_name": provider,
-            "provider_category": "base",
             "model": model,
             "model_handle": handle,
             "model_endpoint": endpoint,
@@ -117,7 +103,6 @@ class World:
             "prompt_tokens": prompt,
             "total_tokens": prompt + completion,
             "cached_input_tokens": cached,
-            "cache_write_tokens": None,
             "reasoning_tokens": 16,
             "completion_tokens_details": {"reasoning_tokens": 16},
             "prompt_tokens_details": {
@@ -126,15 +111,6 @@ class World:
                 "cache_creation_tokens": 0,
             },
             "stop_reason": "end_turn" if self._is_last(run, step) else None,
-            "tags": [],
-            "tid": None,
-            "trace_id": None,
-            "request_id": None,
-            "messages": [],
-            "feedback": None,
-            "project_id": None,
-            "error_type": None,
-            "error_data": None,
             "status": "success",
         }
 
@@ -171,35 +147,24 @@ class World:
     def step_metrics(self, run: int, step: int) -> dict[str, Any]:
         """A step's measured lengths."""
         last = self._is_last(run, step)
-        return {
+        return EMPTY[Table.STEP_METRICS] | {
             "id": step_id(run, step),
-            "organization_id": _ORGANISATION,
-            "provider_id": None,
             "run_id": run_id(run),
             "agent_id": agent_id(run),
-            "step_start_ns": None,
-            "llm_request_start_ns": None,
             "llm_request_ns": 1_420_000_000 + step * 1000,
             "tool_execution_ns": None if last else 920_000_000 + step * 1000,
             "step_ns": 2_587_000_000 + step * 1000,
-            "base_template_id": None,
-            "template_id": None,
-            "project_id": None,
         }
 
     def run_metrics(self, run: int) -> dict[str, Any]:
         """A run's start and length."""
-        return {
+        return EMPTY[Table.RUN_METRICS] | {
             "id": run_id(run),
-            "organization_id": _ORGANISATION,
             "agent_id": agent_id(run),
-            "project_id": None,
             "run_start_ns": round(self.created(run) * 1e6) * 1000 + 60_000_000,
             "run_ns": round(self.steps * _STEP_SECONDS * 1e9),
             "num_steps": self.steps,
             "tools_used": [],
-            "template_id": None,
-            "base_template_id": None,
         }
 
     def _is_last(self, run: int, step: int) -> bool:
@@ -207,15 +172,12 @@ class World:
 
     def _message(self, run: int, step: int, place: int, at: float, kind: str, **more: Any) -> dict[str, Any]:
         return {
+            **SHOWN_MESSAGE,
             "id": f"message-{run:08x}-{step:04x}-4000-8000-{place:012x}",
-            "date": _iso(float(int(at)))[:19] + "+00:00",
-            "name": None,
+            "date": iso(float(int(at)))[:19] + "+00:00",
             "message_type": kind,
             "otid": f"{run:08x}-{step:04x}-4000-8000-{place:012x}",
-            "sender_id": None,
             "step_id": step_id(run, step),
-            "is_err": None,
-            "seq_id": None,
             "run_id": run_id(run),
             **more,
         }
@@ -265,5 +227,6 @@ def dumped(records: Iterable[dict[str, Any]] | dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """A moment as Letta writes it, without a zone."""
     return (_EPOCH + timedelta(microseconds=round(seconds * 1e6))).strftime("%Y-%m-%dT%H:%M:%S.%f")

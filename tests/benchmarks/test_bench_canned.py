@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks.canned.http import Request
 from benchmarks.canned.letta import CannedLetta
-from benchmarks.canned.records import World, dumped, run_id, step_id
+from benchmarks.canned.records import KINDS, World, dumped, run_id, step_id
 from benchmarks.compare import Comparison, check
-from benchmarks.stage import Result, Workload
+from benchmarks.stage import Failed, Result, Workload
 from bridge.source.models import MESSAGES, RUNS, STEPS, RunMetrics, StepMetrics, unknown_fields
 
 WORLD = World(runs=10, steps=4, open_runs=2, spacing=60.0, newest=1_800_000_000.0)
@@ -66,6 +66,27 @@ def test_steps_and_messages_go_on_after_their_cursor() -> None:
     assert [*first, *rest] == WORLD.messages(2)  # type: ignore[misc]
 
 
+def test_a_body_from_a_template_is_the_one_that_would_have_been_written() -> None:
+    world = World(
+        runs=2 * KINDS + 3, steps=4, open_runs=2, spacing=59.7, newest=1_800_000_000.3, added=[1_800_000_009.5]
+    )
+    canned = CannedLetta(world)
+
+    def body(target: str) -> bytes:
+        return canned(Request(b"GET", target.encode(), b"")).body
+
+    for run in (0, 1, KINDS, KINDS + 1, *range(2 * KINDS, world.count)):
+        steps = [world.step(run, step) for step in range(4)]
+        messages = [message for step in range(4) for message in world.step_messages(run, step)]
+        of = f"/v1/runs/{run_id(run)}"
+        assert body(f"{of}/steps?order=asc&limit=1000") == dumped(steps)
+        assert body(f"{of}/steps?limit=2") == dumped(steps[:1:-1])
+        assert body(f"{of}/steps?order=asc&after={step_id(run, 2)}") == dumped(steps[3:])
+        assert body(f"{of}/messages?order=asc&limit=1000") == dumped(messages)
+        assert body(f"{of}/messages?order=asc&after={messages[3]['id']}") == dumped(messages[4:])
+    assert STEPS.validate_json(body(f"/v1/runs/{run_id(KINDS)}/steps"))[0].run_id == run_id(KINDS)
+
+
 def result(cpu: float, **received: int) -> Result:
     return Result({"cpu": cpu}, {}, received)
 
@@ -73,9 +94,9 @@ def result(cpu: float, **received: int) -> Result:
 def test_a_contestant_that_delivers_less_is_no_contestant() -> None:
     whole = {"spans": 300, "spans.chat": 100, "attributes.chat": 2200}
     check({"naive": [result(1.0, **whole)], "ours": [result(0.2, **whole)]})
-    with pytest.raises(AssertionError, match="not the same output"):
+    with pytest.raises(Failed, match="not the same output"):
         check({"naive": [result(1.0, **whole)], "ours": [result(0.2, **{**whole, "attributes.chat": 2100})]})
-    with pytest.raises(AssertionError, match="floor"):
+    with pytest.raises(Failed, match="floor"):
         check({"ours": [result(1.0, **whole)], "floor": [result(0.1, spans=200)]})
 
 
