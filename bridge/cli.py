@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 EXIT_CODES: Final = """\
 exit codes:
   0  done: everything that was due is sent
-  1  failed in a way not listed here
+  1  something is wrong that is not listed here (doctor and healthcheck: what they asked about)
   2  a setting or an argument is wrong; nothing was started
   3  the ledger cannot be used; nothing was lost
   4  Letta could not be read; what was read is sent (once, backfill)
   5  the backend did not take everything; it is kept and will be sent again (once, dead-letters)
-  6  there is more than could be done now; run again (once, backfill)
+  6  not all could be done yet, as where a run is still going on: run it again (once, backfill)
 """
+_ONCE: Final = (
+    " Sweeps until every new run is found. What is still going on, or not settled yet, is left for the next time;"
+    " the exit code says what happened (`bridge --help` lists them)."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -61,17 +65,17 @@ def _dispatch(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bridge",
-        description="Shows Letta agents in any tracing backend: reads Runs and Steps over Letta's REST API\n"
-        "and sends them as spans and metrics over OTLP.",
+        description="Shows Letta agents in any backend for OpenTelemetry: reads their runs and steps over Letta's\n"
+        "REST API and sends them as spans and metrics over OTLP.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bridge {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for following in (
-        declare(commands, "run", _run, "follow a Letta server until stopped"),
-        declare(commands, "once", _once, "one sweep, for cron; the exit code says what happened"),
-    ):
+    run = declare(commands, "run", _run, "follow a Letta server until stopped")
+    once = declare(commands, "once", _once, "find all that is new, send what is due, and end: for cron")
+    once.description = f"{once.description}{_ONCE}"
+    for following in (run, once):
         following.epilog = "Settings are environment variables or a file; `bridge settings reference` lists them."
         following.add_argument(
             "--dry-run", action="store_true", help="print the spans; send nothing and remember nothing"
@@ -79,13 +83,15 @@ def _parser() -> argparse.ArgumentParser:
     declare(commands, "doctor", _doctor, "check Letta, the backend and the ledger, and say what to do")
     for module in (backfill, dead_letters, healthcheck, state):
         module.add(commands)
-    about = "see it work: no account and no server needed"
+    about = "see it work, without an account or a server"
     demo = commands.add_parser("demo", help=about, description=described(about))
-    demo.add_argument("--port", type=int, default=8080, help="port of the page (default: %(default)s)")
+    demo.add_argument(
+        "--port", type=int, default=8080, help="port of the page (default: %(default)s, or the next one that is free)"
+    )
     demo.set_defaults(plain=_demo)
     about = "print an example of the settings file, its JSON schema, or the reference of all settings"
     settings = commands.add_parser("settings", help=about, description=described(about))
-    settings.add_argument("what", choices=["example", "schema", "reference"])
+    settings.add_argument("what", choices=["example", "schema", "reference"], help="which of them to print")
     settings.set_defaults(plain=_settings)
     return parser
 

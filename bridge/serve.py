@@ -3,6 +3,8 @@
 Imported only when serving is on: the web server costs a third of a second of start-up. It runs on the bridge's own
 loop, handles no signals and logs nothing but its own errors. An address that cannot be bound raises SettingsError
 before anything is served; a page that cannot be made is a 503 with one line, and costs the bridge nothing else.
+On the loopback, pages that tell of agents answer to its own names alone (`asked_as`); whoever watches the process may
+ask by any name, and Letta's hook, which has a key.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from bridge.asked_as import guarded
 from bridge.causes import why
 from bridge.clock import Clock
 from bridge.errors import BridgeError, SettingsError
@@ -30,6 +32,7 @@ from bridge.status.page import StatusPage
 Messages = Callable[[], Awaitable[Iterable[ExportMetricsServiceRequest]]]
 
 _OK, _MISSING, _UNAVAILABLE = 200, 404, 503
+_ANY_NAME = frozenset({"/livez", "/readyz", PATH})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Pages:
     clock: Clock
     messages: Messages
 
-    def app(self, *, hook: Hook | None = None, status: StatusPage | None = None) -> Starlette:
+    def app(self, *, hook: Hook | None = None, status: StatusPage | None = None) -> ASGIApp:
         """The pages as an ASGI application, and the status page and the hook where there is one."""
         pages = {"/metrics": self._metrics, "/livez": self._livez, "/readyz": self._readyz}
         if status:
@@ -54,9 +57,8 @@ class Pages:
         routes = [Route(path, page) for path, page in pages.items()]
         if hook:
             routes.append(Route(PATH, hook.answer, methods=["POST"]))
-        app = Starlette(routes=routes, exception_handlers={_MISSING: _directory(pages)})
-        app.router.redirect_slashes = False  # it would lead to wherever the Host header says
-        return app
+        # A redirect would lead to wherever the Host header says. The rest of Starlette would take half a MB more.
+        return Router(routes, redirect_slashes=False, default=_directory(pages))
 
     async def _metrics(self, request: Request) -> Response:
         from bridge import exposition  # noqa: PLC0415 - prometheus_client brings a web server along: only where asked
@@ -83,10 +85,10 @@ def _answer(good: bool, body: object) -> Response:  # noqa: FBT001 - both caller
     return JSONResponse(body, _OK if good else _UNAVAILABLE)
 
 
-def _directory(pages: Iterable[str]) -> Callable[[Request, Exception], Response]:
+def _directory(pages: Iterable[str]) -> ASGIApp:
     """What is said where there is no page."""
     text = f"there is no such page; there are {', '.join(pages)}\n"
-    return lambda _request, _error: PlainTextResponse(text, _MISSING)
+    return PlainTextResponse(text, _MISSING)
 
 
 @contextlib.asynccontextmanager
@@ -98,7 +100,7 @@ async def serving(app: ASGIApp, *, host: str, port: int) -> AsyncIterator[str]:
     """
     async with contextlib.AsyncExitStack() as stack:
         try:
-            url = await stack.enter_async_context(hosted(app, host=host, port=port))
+            url = await stack.enter_async_context(hosted(guarded(app, host, but=_ANY_NAME), host=host, port=port))
         except (OSError, UnicodeError) as error:
             raise SettingsError(
                 f"cannot listen on {authority(host, port)}: {_why(error)}; "

@@ -23,11 +23,13 @@ _TIMES: Final = "now, beginning, an age such as 30d, or an ISO time (UTC where i
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
-    parser = declare(commands, "backfill", _run, "fetch what is older than what the service follows")
-    parser.add_argument("--since", required=True, metavar="TIME", help=f"runs created from then on: {_TIMES}")
-    parser.add_argument("--until", metavar="TIME", help="and before then (default: where the service begins)")
-    parser.add_argument("--agent", metavar="ID", help="the runs of one agent alone")
-    parser.add_argument("--with-metrics", action="store_true", help="add what is sent to the service's totals")
+    parser = declare(commands, "backfill", _run, "send what is older than what the service follows")
+    parser.add_argument("--since", required=True, metavar="TIME", help=f"the runs created from then on: {_TIMES}")
+    parser.add_argument(
+        "--until", metavar="TIME", help="and before that time, written alike (default: where the service begins)"
+    )
+    parser.add_argument("--agent", metavar="ID", help="the runs of this agent alone")
+    parser.add_argument("--with-metrics", action="store_true", help="count what is sent in the service's totals, too")
     parser.add_argument("--dry-run", action="store_true", help="print the spans; send nothing and remember nothing")
 
 

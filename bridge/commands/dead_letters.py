@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bridge.sweep.retry import Result, Retry
 
 _STAYED: Final = 5
+_NUMBER: Final = "the number of a letter, as `bridge dead-letters list` shows it"
 _AT_ONCE: Final = 20  # letters in memory, of megabytes each in the worst case
 _WIDTH: Final = 100  # columns, where the output is no terminal
 
@@ -34,19 +35,21 @@ class Say(Protocol):
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
-    about = "what no backend would take, and what of Letta's could not be read"
+    about = "what the backend refused for good, and what of Letta's could not be read"
     parser = commands.add_parser("dead-letters", help=about, description=described(about))
     actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    listing = declare(actions, "list", _list, "one line for each letter")
-    listing.add_argument("--json", action="store_true", help="one JSON object a line")
-    showing = declare(actions, "show", _show, "one letter with its whole reason and its content")
-    showing.add_argument("number", type=int, metavar="N")
+    listing = declare(actions, "list", _list, "list the letters, one on a line")
+    listing.add_argument("--json", action="store_true", help="print a JSON object for each letter, for programs")
+    showing = declare(actions, "show", _show, "show one letter, with its whole reason and its content")
+    showing.add_argument("number", type=int, metavar="N", help=_NUMBER)
     retrying = declare(actions, "retry", _retry, "send letters again; what is refused again stays")
-    retrying.add_argument("--yes", action="store_true", help="also those of which the backend took a part")
+    retrying.add_argument(
+        "--yes", action="store_true", help="do not ask before a letter is sent whole of which the backend has a part"
+    )
     dropping = declare(actions, "drop", _drop, "delete letters for good")
     dropping.add_argument("--yes", action="store_true", help="with --all: do not ask")
     for parser in (retrying, dropping):
-        parser.add_argument("numbers", type=int, nargs="*", metavar="N")
+        parser.add_argument("numbers", type=int, nargs="*", metavar="N", help=_NUMBER)
         parser.add_argument("--all", action="store_true", help="all letters")
 
 

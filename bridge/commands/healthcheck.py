@@ -30,14 +30,14 @@ _MORE_THAN_A_PAGE: Final = 65536  # bytes
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
-    about = "ask the bridge that runs here whether it is alive; exit code 0 or 1"
+    about = "ask the bridge that runs on this machine whether it is alive: exit code 0 or 1"
     parser = commands.add_parser("healthcheck", help=about, description=described(about))
-    parser.add_argument("--ready", action="store_true", help="ask whether Letta and the backend answer it, too")
+    parser.add_argument("--ready", action="store_true", help="ask as well whether Letta and the backend answer it")
     parser.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="settings file, of which only the address of the pages is read, where BRIDGE_LISTEN is not set",
+        help="settings file to take the address of the pages from, where BRIDGE_LISTEN is not set",
     )
     parser.set_defaults(plain=_check)
 

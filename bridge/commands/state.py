@@ -27,18 +27,27 @@ _RESTORING: Final = (
 
 def add(commands: Subparsers[argparse.ArgumentParser]) -> None:
     """Declare the arguments."""
-    about = "what the ledger remembers"
+    about = "look into the ledger, check it, copy it, or make it forget"
     parser = commands.add_parser("state", help=about, description=described(about))
     actions = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    declare(actions, "show", _show, "where each stream stands")
-    forgetting = declare(actions, "forget", _forget, "follow some runs no further, or remove a stream")
-    forgetting.add_argument("runs", nargs="*", metavar="RUN_ID", help="nothing more is sent of it")
-    forgetting.add_argument("--stream", type=int, metavar="N", help="all of a stream: cursors, totals, dead letters")
-    forgetting.add_argument("--yes", action="store_true", help="with --stream: it cannot be undone")
-    declare(actions, "verify", _verify, "read everything and list what is wrong")
-    backing_up = declare(actions, "backup", _backup, "write a copy, while the bridge runs or not")
+    declare(actions, "show", _show, "show what is followed, in flight, counted and kept, and up to where")
+    forgetting = declare(
+        actions, "forget", _forget, "follow some runs no further, or remove a whole stream (stop the bridge first)"
+    )
+    forgetting.add_argument("runs", nargs="*", metavar="RUN_ID", help="a run of which nothing more is to be sent")
+    forgetting.add_argument(
+        "--stream",
+        type=int,
+        metavar="N",
+        help="remove all of a stream: what it follows, its totals, its dead letters",
+    )
+    forgetting.add_argument("--yes", action="store_true", help="needed with --stream, for it cannot be undone")
+    declare(actions, "verify", _verify, "read all of the ledger and say what is wrong with it")
+    backing_up = declare(actions, "backup", _backup, "write a copy of the ledger, while the bridge runs or not")
     backing_up.description = f"{backing_up.description}{_RESTORING}"
-    backing_up.add_argument("file", type=Path, metavar="FILE", help="must not exist yet")
+    backing_up.add_argument(
+        "file", type=Path, metavar="FILE", help="the copy to write; there must be no such file yet"
+    )
 
 
 async def _show(_: argparse.Namespace, settings: Settings) -> int:

@@ -2,17 +2,14 @@
 
 What makes it (jinja2, the template) is loaded when it is first asked for. A part that cannot be read is named on the
 page, with 200; where no page can be made at all (a template of another version after an upgrade) it is 503 with one
-line. Served on the loopback, it answers to the names of this machine alone: else a web site whose name leads to
-127.0.0.1 could have a visitor's browser read the page for it (DNS rebinding).
+line.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -28,10 +25,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_MISDIRECTED, _UNAVAILABLE = 421, 503
-_OF_ANOTHER: Final = (
-    "this page is on the loopback and answers to localhost and to addresses alone: let a proxy ask for one of them\n"
-)
+_UNAVAILABLE = 503
 
 
 @dataclass(slots=True)
@@ -57,9 +51,6 @@ class StatusPage:
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
-        listen = self.settings.serve.listen
-        if listen and not may_be_asked_as(request.headers.get("host", ""), listen.host):
-            return PlainTextResponse(_OF_ANOTHER, _MISDIRECTED)
         try:
             return await self._page(refreshes=request.query_params.get("refresh") != "off")
         except Exception as error:  # noqa: BLE001 - whatever it is, it is about this page alone
@@ -87,29 +78,3 @@ def _load(settings: Settings, mask: Mask) -> Renderer:
     from bridge.status.render import Renderer  # noqa: PLC0415 - start-up and a bridge that nobody asks do without
 
     return Renderer(settings, mask)
-
-
-def may_be_asked_as(host: str, listen: str) -> bool:
-    """Whether a request with this Host header was meant for a page that listens there.
-
-    Whoever opened the page to a network has named it as they like; on the loopback it has no name but these.
-    """
-    if not _is_loopback(listen):
-        return True
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    return name in {listen, "localhost"} or name.endswith(".localhost") or _is_address(name)
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

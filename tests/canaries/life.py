@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import sqlite3
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -37,8 +38,10 @@ from bridge.hosting import hosted
 
 PAGES: Final = ("/", "/metrics", "/livez", "/readyz", "/no-such-page")
 OPENMETRICS: Final = {"accept": "application/openmetrics-text; version=1.0.0"}
+HEARD: Final = Path(__file__).parent / "heard"  # what makes a process note those that it starts
 SECRETS: Final = "secrets"  # the folder of what was given to the bridge in files
 _LONGEST: Final = 60  # seconds that anything may take
+_BETWEEN_LOOKS: Final = 2  # seconds: each page takes a bridge's time
 Process = asyncio.subprocess.Process
 NOTHING: Final[Mapping[str, str]] = {}
 
@@ -50,6 +53,7 @@ class Life:
         self.canaries = canaries
         self._started: list[Process] = []
         self.folder = folder
+        self.started = folder / "started processes"  # a line each
         self.seen: dict[str, list[bytes]] = defaultdict(list)
         self.store = Store(SystemClock())
         self.letta = PlantedLetta(StandIn(self.store), canaries)
@@ -90,7 +94,8 @@ class Life:
             page = f"127.0.0.1:{free.getsockname()[1]}"
         return {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(bridge.__file__).parents[1]),
+            "PYTHONPATH": f"{HEARD}{os.pathsep}{Path(bridge.__file__).parents[1]}",
+            "STARTED_PROCESSES": str(self.started),
             "PYTHONFAULTHANDLER": "1",
             "HOME": str(folders["home"]),
             "TMPDIR": str(folders["tmp"]),
@@ -154,17 +159,21 @@ class Life:
         return process.returncode
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for it; while waiting, look at every page as a person does."""
-        end = time.monotonic() + _LONGEST
-        async with httpx.AsyncClient(timeout=20, base_url=f"http://{self.environ['BRIDGE_LISTEN']}") as browser:
+        """Wait for it; look at every page before, at its end, and while it lasts, as a person does."""
+        end, looked = time.monotonic() + _LONGEST, -math.inf
+        address = f"http://{self.environ['BRIDGE_LISTEN']}"
+        async with httpx.AsyncClient(timeout=20, base_url=address, verify=False) as browser:
             while not condition():
-                assert time.monotonic() < end, f"waited in vain for {what}"
-                await self._look(browser)
-                await asyncio.sleep(0.4)
-            await self._look(browser)
+                now = time.monotonic()
+                assert now < end, f"waited in vain for {what}"
+                due = now - looked >= _BETWEEN_LOOKS
+                looked = now if due else looked
+                await self._look(browser, PAGES if due else ["/readyz"])
+                await asyncio.sleep(0.2)
+            await self._look(browser, PAGES)
 
-    async def _look(self, browser: httpx.AsyncClient) -> None:
-        for page in PAGES:
+    async def _look(self, browser: httpx.AsyncClient, pages: Iterable[str]) -> None:
+        for page in pages:
             for headers in ({}, OPENMETRICS) if page == "/metrics" else ({},):
                 with contextlib.suppress(httpx.TransportError):
                     answer = await browser.get(page, headers=headers)

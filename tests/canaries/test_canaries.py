@@ -7,7 +7,10 @@ in every way that repeats what they were sent. Then every byte that came out is 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,13 +19,13 @@ from urllib.parse import quote
 import httpx
 import pytest
 from grpc import StatusCode
-from life import Life, answers, echoes
+from life import HEARD, Life, answers, echoes
 from marks import Canaries
 from receivers import Fails, Play, Received, says
 
 from bridge.demo.standin.rows import Table
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)  # every wait in it ends after a minute; a busy machine makes many of them long
 
 # What a canary of the right-hand names may be found in. Everything else is a leak.
 KEYS_OF_THE_BACKEND = ["OTLP *", "METRICS header", "LOGS header", "endpoint query"]
@@ -93,6 +96,7 @@ async def test_nothing_leaks_in_a_whole_life(tmp_path: Path) -> None:
         await looked_at_afterwards(life)
         await over_grpc(life)
         found = {sink: canaries.found_in(data) for sink, data in life.gather().items()}
+    assert not life.started.exists(), "what a bridge starts is given its environment, and with it the keys"
     assert set(MAY) <= set(found), "the life has a part less than it should"
     for sink, needed in {
         "to Letta": {"key of Letta"},
@@ -103,6 +107,14 @@ async def test_nothing_leaks_in_a_whole_life(tmp_path: Path) -> None:
     }.items():
         assert needed <= found[sink], f"the search is blind in {sink}"
     assert "\n".join(leaks(found)) == ""
+
+
+def test_a_process_that_is_started_would_be_heard_with_its_arguments_and_environment(tmp_path: Path) -> None:
+    canaries, started = Canaries(), tmp_path / "started"
+    code = f"import subprocess; subprocess.run(['true', '{canaries('argument')}'], check=True)"
+    heard = {"PYTHONPATH": str(HEARD), "STARTED_PROCESSES": str(started), "LETTA_API_KEY": canaries("key of Letta")}
+    subprocess.run([sys.executable, "-c", code], env=os.environ | heard, check=True)
+    assert canaries.found_in(started.read_bytes()) == {"argument", "key of Letta"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import json
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bridge_process import Processes
 from export_samples import log_event, log_payload, payload
 from export_samples import span as sample_span
 from opentelemetry.sdk.resources import Resource
@@ -48,6 +48,7 @@ class Shelf:
 
     def __init__(self, folder: Path, receiver: HttpReceiver, capture: pytest.CaptureFixture[str]) -> None:
         self.receiver = receiver
+        self.processes = Processes()
         self.environ = {
             "LETTA_BASE_URL": "http://letta.test",
             "BRIDGE_LEDGER": str(folder / "ledger"),
@@ -97,7 +98,9 @@ class Shelf:
 @pytest.fixture
 async def shelf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Shelf]:
     async with HttpReceiver() as receiver:
-        yield Shelf(tmp_path, receiver, capsys)
+        shelf = Shelf(tmp_path, receiver, capsys)
+        yield shelf
+        await shelf.processes.end()
 
 
 EVIL_STEP = json.dumps({EVIL: EVIL, "lone": "\ud800"}).encode()
@@ -514,19 +517,7 @@ async def test_drop_all_with_a_yes(shelf: Shelf) -> None:
 
 
 async def command(shelf: Shelf, *arguments: str, **environ: str) -> tuple[int | None, str, str]:
-    process = await start(shelf, *arguments, **environ)
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
-
-
-async def start(shelf: Shelf, *arguments: str, **environ: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "bridge", *arguments),
-        env={"PATH": os.environ["PATH"], **shelf.environ, **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    return await shelf.processes.command(*arguments, environ={**shelf.environ, **environ})
 
 
 async def test_beside_a_running_service(shelf: Shelf) -> None:
@@ -546,22 +537,20 @@ async def test_beside_a_running_service(shelf: Shelf) -> None:
             row = (await browser.get(f"{letta}/v1/runs/{run}")).content
         unread = DeadLetter(kind="run", source=run, reason="odd", payload=row)
         await shelf.keep(of_span(1), unread)
-        service = await start(shelf, "run")
-        try:
-            assert service.stderr
-            while b"following" not in (line := await service.stderr.readline()):
-                assert line, "the service ended"
-            with pytest.raises(LedgerError, match="another bridge is using it"):
-                await shelf.letters()
-            code, out, err = await command(shelf, "dead-letters", "retry", "--all")
-            assert (code, err) == (0, "")
-            assert out.splitlines()[-1] == "2 gone, 0 stay"
-            async with asyncio.timeout(20):
-                while f"invoke_agent {run}" not in sent(shelf.receiver):  # noqa: ASYNC110 - in another process
-                    await asyncio.sleep(0.05)
-        finally:
-            service.terminate()
-            await service.communicate()
+        service = await shelf.processes.start("run", environ=shelf.environ)
+        assert service.stderr
+        while b"following" not in (line := await service.stderr.readline()):
+            assert line, "the service ended"
+        with pytest.raises(LedgerError, match="another bridge is using it"):
+            await shelf.letters()
+        code, out, err = await command(shelf, "dead-letters", "retry", "--all")
+        assert (code, err) == (0, "")
+        assert out.splitlines()[-1] == "2 gone, 0 stay"
+        async with asyncio.timeout(20):
+            while f"invoke_agent {run}" not in sent(shelf.receiver):  # noqa: ASYNC110 - in another process
+                await asyncio.sleep(0.05)
+        service.terminate()
+        await service.communicate()
         assert service.returncode == 0
     assert shelf.receiver.requests[0].body == of_span(1).payload
     assert await shelf.letters() == []
@@ -578,8 +567,6 @@ async def test_what_the_shell_gets(shelf: Shelf) -> None:
     code, out, err = await command(shelf, "dead-letters", "list", PYTHONIOENCODING="ascii")
     assert (code, err) == (0, "")
     assert "kein Name: \\xableer\\xbb" in out
-    code, out, err = await command(shelf, "dead-letters", "drop", "--all")
-    assert (code, out, err) == (2, "", "bridge: nothing was deleted: `drop --all` wants --yes\n")
     code, out, err = await command(shelf, "dead-letters", "show", "9")
     assert (code, out) == (2, "")
     assert err == "bridge: there is no dead letter 9: `bridge dead-letters list` shows those there are\n"

@@ -1,10 +1,8 @@
-"""What deploy/prometheus and deploy/alertmanager ship is valid, tested, told in docs/, and about what exists."""
+"""What deploy/prometheus and deploy/alertmanager ship is tested, told in docs/, and about what exists."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,21 +12,11 @@ import yaml
 from bridge_world import World
 from prometheus_client.parser import text_string_to_metric_families
 from real import promql
-from real.prometheus import needs_prometheus
+from real.alert_rules import ALERTMANAGER, ALERTS, RECORDS, ROOT, RULES, alert_tests
 
 from bridge import exposition
 from bridge.demo import recording
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy/prometheus"
-ALERTMANAGER = ROOT / "deploy/alertmanager"
-RULE_FILES = [FOLDER / name for name in ("letta.records.yml", "letta.alerts.yml")]
-RULES = [
-    rule for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]
-]
-ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
-RECORDS = {rule["record"] for rule in RULES if "record" in rule}
-TESTS = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(FOLDER.glob("tests/*.yml"))}
 RUNBOOKS = ROOT / "docs/runbooks"
 
 ADDED = {"job", "instance", "signal", "metric"}  # by a scrape, or by label_replace in a rule
@@ -37,30 +25,10 @@ OVERFLOW = "otel_metric_overflow"  # only where a cap is reached: tests/metrics 
 UNSEEN = {("letta_step_status", "abandoned"), ("letta_run_status", "failed"), ("letta_run_status", "abandoned")}
 
 
-def run(*command: str | Path) -> str:
-    """The output of a command that has to succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.real
-@needs_prometheus
-def test_promtool_finds_the_files_valid() -> None:
-    run("promtool", "check", "config", FOLDER / "prometheus.yml")
-    run("promtool", "check", "rules", *RULE_FILES)
-
-
-@pytest.mark.real
-@needs_prometheus
-@pytest.mark.parametrize("alert", TESTS)
-def test_the_alert_fires_when_it_should_and_only_then(alert: str) -> None:
-    run("promtool", "test", "rules", FOLDER / "tests" / f"{alert}.yml")
-
-
 def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
-    assert TESTS.keys() == ALERTS.keys()
-    for alert, content in TESTS.items():
+    tests = alert_tests()
+    assert tests.keys() == ALERTS.keys()
+    for alert, content in tests.items():
         checks = [check for test in content["tests"] for check in test["alert_rule_test"]]
         assert {check["alertname"] for check in checks} == {alert}
         assert {bool(check["exp_alerts"]) for check in checks} == {True, False}, alert
@@ -146,53 +114,8 @@ def labels_in_texts(rule: dict[str, Any]) -> set[str]:
     }
 
 
-@pytest.mark.real
-@needs_prometheus
-def test_amtool_finds_the_file_valid() -> None:
-    assert "1 templates" in run("amtool", "check-config", ALERTMANAGER / "alertmanager.yml")
-
-
-@pytest.mark.real
-@needs_prometheus
-@pytest.mark.parametrize(("alert", "receiver"), [("LettaStepFailed", "people-events"), ("LettaBridgeDown", "people")])
-def test_the_end_of_what_is_over_is_no_news(alert: str, receiver: str) -> None:
-    labels = [f"{name}={value}" for name, value in {**ALERTS[alert]["labels"], "alertname": alert}.items()]
-    config = ALERTMANAGER / "alertmanager.yml"
-    assert run("amtool", "config", "routes", "test", f"--config.file={config}", *labels).strip() == receiver
-    [found] = [one for one in yaml.safe_load(config.read_text())["receivers"] if one["name"] == receiver]
-    ends = {sink["send_resolved"] for sink in found["slack_configs"]}
-    assert ends == {receiver == "people"}
-
-
 def test_who_silences_whom_is_an_alert() -> None:
     rules = yaml.safe_load((ALERTMANAGER / "alertmanager.yml").read_text())["inhibit_rules"]
     for matcher in [one for rule in rules for one in rule["source_matchers"] + rule["target_matchers"]]:
         [(names,)] = [re.fullmatch(r'alertname=~?"(.+)"', matcher).groups()]  # type: ignore[union-attr]
         assert set(names.split("|")) <= ALERTS.keys()
-
-
-@pytest.mark.real
-@needs_prometheus
-def test_the_chat_text_has_the_link_to_the_trace(tmp_path: Path) -> None:
-    [test, *_] = TESTS["LettaStepFailed"]["tests"]
-    [expected] = [alert for check in test["alert_rule_test"][1:2] for alert in check["exp_alerts"]]
-    alert = {"status": "firing", "labels": expected["exp_labels"], "annotations": expected["exp_annotations"]}
-    data = tmp_path / "data.json"
-    data.write_text(json.dumps({"status": "firing", "alerts": [alert, alert], "commonLabels": alert["labels"]}))
-
-    def rendered(name: str) -> str:
-        text = f'{{{{ template "letta.{name}" . }}}}'
-        template = ("--template.glob", str(ALERTMANAGER / "letta.tmpl"), "--template.data", str(data))
-        return run("amtool", "template", "render", *template, "--template.text", text).strip()
-
-    link = expected["exp_labels"]["letta_trace_url"]
-    summary = expected["exp_annotations"]["summary"]
-    assert rendered("title") == f"CRITICAL: {summary} (and 1 more)"
-    assert rendered("link") == link
-    assert rendered("text").splitlines()[:5] == [
-        summary,
-        expected["exp_annotations"]["description"],
-        f"Trace: {link}",
-        "Run: run-1",
-        "Runbook: docs/runbooks/LettaStepFailed.md",
-    ]

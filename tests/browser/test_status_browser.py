@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Error, Request, async_playwright, expect
-from playwright.async_api import Page as Tab
+from browser.watched_tab import WatchedTab
+from playwright.async_api import Browser, Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request as Asked
 from starlette.responses import HTMLResponse, Response
@@ -23,9 +22,7 @@ from bridge.hosting import hosted
 from bridge.status.render import Renderer
 from bridge.status.view import gather
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 # For each element with text of its own: its colour, and the first ground behind it that is not see-through.
 CONTRASTS = """() => {
@@ -67,41 +64,16 @@ class Served:
         return HTMLResponse(answer.body, headers=answer.headers)
 
 
-class Screen:
-    """A tab, and what its console said."""
+class Screen(WatchedTab):
+    """The status page in a tab."""
 
-    def __init__(self, tab: Tab, url: str, served: Served) -> None:
-        self.tab = tab
+    def __init__(self, page: Page, url: str, served: Served) -> None:
+        super().__init__(page)
         self.url = url
         self.served = served
-        self.complaints: list[str] = []
-        self.fetched: list[str] = []
-        tab.on("console", self._listen)
-        tab.on("pageerror", self._caught)
-        tab.on("request", self._fetch)
-
-    def _listen(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
-
-    def _caught(self, error: Error) -> None:
-        self.complaints.append(str(error))
-
-    def _fetch(self, request: Request) -> None:
-        self.fetched.append(request.url)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def world(tmp_path: Path) -> AsyncIterator[StatusWorld]:
     world = await StatusWorld.open(tmp_path)
     world.environ = {"BRIDGE_TRACE_URL": JAEGER}
@@ -118,7 +90,7 @@ async def shown(
     async with hosted(served.app) as url:
         context = await browser.new_context(**options)
         screen = Screen(await context.new_page(), url, served)
-        await screen.tab.goto(f"{url}{path}")
+        await screen.page.goto(f"{url}{path}")
         yield screen
         assert screen.complaints == []
         assert [one for one in screen.fetched if not one.startswith((url, "data:"))] == []
@@ -130,7 +102,7 @@ async def shown(
 async def test_hostile_text_does_nothing(browser: Browser, world: StatusWorld, payload: str) -> None:
     await hostile(world, payload)
     async with shown(browser, world, viewport={"width": 360, "height": 740}) as screen:
-        tab = screen.tab
+        tab = screen.page
         assert (await tab.title()).startswith("letta-otel-bridge: ")
         await expect(tab.locator("body img, body script, body iframe")).to_have_count(0)
         await expect(tab.locator("#settings")).to_be_visible()
@@ -140,14 +112,16 @@ async def test_hostile_text_does_nothing(browser: Browser, world: StatusWorld, p
 async def test_it_needs_no_script(browser: Browser, world: StatusWorld) -> None:
     await world.trouble()
     async with shown(browser, world, path="/", refresh=1, java_script_enabled=False) as screen:
-        await expect(screen.tab.locator("h1")).to_have_text("letta-otel-bridge")
+        await expect(screen.page.locator("h1")).to_have_text("letta-otel-bridge")
         world.health.letta.answered(world.now)
-        await expect(screen.tab.locator(".problems li").first).to_contain_text("The backend does not take everything")
+        await expect(screen.page.locator(".problems li").first).to_contain_text(
+            "The backend does not take everything"
+        )
 
 
 async def test_it_refreshes_by_itself_until_it_is_stopped(browser: Browser, world: StatusWorld) -> None:
     async with shown(browser, world, path="/", refresh=1) as screen:
-        tab = screen.tab
+        tab = screen.page
         await expect(tab.locator(".state")).to_have_text("up to date")
         world.health.letta.failed("answered 503")
         await expect(tab.locator(".state")).to_have_text("Letta in trouble")
@@ -170,19 +144,19 @@ async def test_it_refreshes_by_itself_until_it_is_stopped(browser: Browser, worl
 async def test_a_refresh_stays_where_the_reader_is(browser: Browser, world: StatusWorld) -> None:
     await world.busy()
     async with shown(browser, world, path="/", refresh=1) as screen:
-        await screen.tab.evaluate("window.scrollTo(0, 700)")
+        await screen.page.evaluate("window.scrollTo(0, 700)")
         asked = screen.served.asked
-        async with screen.tab.expect_navigation():
+        async with screen.page.expect_navigation():
             pass
-        await screen.tab.wait_for_load_state()
+        await screen.page.wait_for_load_state()
         assert screen.served.asked > asked
-        await screen.tab.wait_for_function("window.scrollY === 700")
+        await screen.page.wait_for_function("window.scrollY === 700")
 
 
 async def test_every_link_is_reached_by_keyboard_and_seen(browser: Browser, world: StatusWorld) -> None:
     await world.trouble()
     async with shown(browser, world) as screen:
-        tab = screen.tab
+        tab = screen.page
         links = await tab.locator("a").count()
         reached = []
         for _ in range(links):
@@ -196,9 +170,9 @@ async def test_every_link_is_reached_by_keyboard_and_seen(browser: Browser, worl
 
 async def test_the_first_key_leads_past_the_head(browser: Browser, world: StatusWorld) -> None:
     async with shown(browser, world) as screen:
-        await screen.tab.keyboard.press("Tab")
-        await screen.tab.keyboard.press("Enter")
-        await expect(screen.tab.locator("main")).to_be_focused()
+        await screen.page.keyboard.press("Tab")
+        await screen.page.keyboard.press("Enter")
+        await expect(screen.page.locator("main")).to_be_focused()
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -210,18 +184,18 @@ async def test_all_text_can_be_read(
     await getattr(world, situation)()
     viewport = {"width": width, "height": 800}
     async with shown(browser, world, color_scheme=scheme, viewport=viewport) as screen:
-        found = await screen.tab.evaluate(CONTRASTS)
+        found = await screen.page.evaluate(CONTRASTS)
         assert len(found) > 100
         assert [one for one in found if one[0] < 4.5] == []
-        assert await screen.tab.evaluate("document.documentElement.scrollWidth") <= width
-        ground = await screen.tab.eval_on_selector("body", "one => getComputedStyle(one).backgroundColor")
+        assert await screen.page.evaluate("document.documentElement.scrollWidth") <= width
+        ground = await screen.page.eval_on_selector("body", "one => getComputedStyle(one).backgroundColor")
         assert ground == {"light": "rgb(244, 245, 248)", "dark": "rgb(13, 17, 23)"}[scheme]
 
 
 async def test_on_a_phone_the_tables_are_still_tables(browser: Browser, world: StatusWorld) -> None:
     await world.busy()
     async with shown(browser, world, viewport={"width": 360, "height": 740}) as screen:
-        failures = screen.tab.get_by_role("table", name="Steps and runs of agents that went wrong")
+        failures = screen.page.get_by_role("table", name="Steps and runs of agents that went wrong")
         await expect(failures.get_by_role("row")).to_have_count(5)
         await expect(failures.get_by_role("columnheader")).to_have_text(["Seen", "What", "Agent and model", "Ids"])
         await expect(failures.get_by_role("rowheader")).to_have_count(4)
@@ -230,12 +204,12 @@ async def test_on_a_phone_the_tables_are_still_tables(browser: Browser, world: S
 async def test_states_differ_in_shape_and_word_and_not_by_colour_alone(browser: Browser, world: StatusWorld) -> None:
     await world.trouble()
     async with shown(browser, world) as screen:
-        shapes = await screen.tab.evaluate("""() => [".chip[data-tone=good]", ".chip[data-tone=bad]"].map((one) => {
+        shapes = await screen.page.evaluate("""() => [".chip[data-tone=good]", ".chip[data-tone=bad]"].map((one) => {
           const style = getComputedStyle(document.querySelector(one), "::before");
           return [style.borderRadius, style.transform, style.clipPath].join(" ");
         })""")
         assert shapes[0] != shapes[1]
-        chips = screen.tab.locator("#health ~ table .chip")
+        chips = screen.page.locator("#health ~ table .chip")
         await expect(chips).to_have_text(["ok", "in trouble", "in trouble"])
 
 

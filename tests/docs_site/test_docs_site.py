@@ -59,7 +59,6 @@ def test_it_is_the_same_each_time(site: Path, tmp_path: Path) -> None:
     assert not [str(file) for file in files if (site / file).read_bytes() != (again / file).read_bytes()]
 
 
-@pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here")
 def test_it_is_readable_on_a_phone_and_fetches_nothing(site: Path) -> None:
     with sync_playwright() as playwright:

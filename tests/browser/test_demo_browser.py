@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright, expect
+from browser.watched_tab import WatchedTab
+from demo.samples import PROTOBUF, metrics, run_span, span, step_spans, traces
+from playwright.async_api import Browser, Page, expect
 
 from bridge.demo.receiver import Receiver
 from bridge.hosting import hosted
-from demo.samples import PROTOBUF, metrics, run_span, span, step_spans, traces
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>&amp;"
 
 
-class Screen:
-    """The page in a browser, and what its console said.
-
-    Attributes:
-        page: the tab.
-        complaints: errors and warnings of the console, and exceptions that nothing caught.
-    """
+class Screen(WatchedTab):
+    """The page of the demo in a tab, and a way to send to the receiver behind it."""
 
     def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.complaints: list[str] = []
+        super().__init__(page)
         self._url = url
-        page.on("console", self._listen)
-        page.on("pageerror", self._caught)
 
     async def open(self) -> None:
         await self.page.goto(self._url)
@@ -57,25 +48,8 @@ class Screen:
         async with httpx.AsyncClient(base_url=self._url, trust_env=False) as http:
             (await http.post(path, content=body, headers=PROTOBUF)).raise_for_status()
 
-    def _listen(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(message.text)
 
-    def _caught(self, error: Error) -> None:
-        self.complaints.append(str(error))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def screen(browser: Browser) -> AsyncIterator[Screen]:
     """A page of a receiver that has received nothing yet."""
     async with hosted(Receiver().app) as url:
