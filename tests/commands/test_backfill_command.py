@@ -51,6 +51,8 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    for name in [name for name in os.environ if name.startswith(("BRIDGE_", "LETTA_", "OTEL_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("LETTA_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("BRIDGE_LEDGER", str(tmp_path / "ledger"))
