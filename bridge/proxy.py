@@ -7,6 +7,9 @@ import sys
 from typing import Final
 from urllib.parse import urlsplit
 
+from bridge.errors import SettingsError
+from bridge.plain import one_line
+
 _ASKS_THE_SYSTEM: Final = sys.platform in {"darwin", "win32"}  # which may know one that no variable names
 
 
@@ -22,3 +25,9 @@ def proxy_for(url: str) -> str | None:
     proxies = getproxies()
     proxy = proxies.get(address.scheme) or proxies.get("all")
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def unusable(error: Exception) -> SettingsError:
+    """What to raise where the client has no use for it: a scheme that it does not know, SOCKS without its package."""
+    said = "the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"
+    return SettingsError(f"{said}: {one_line(str(error))}")

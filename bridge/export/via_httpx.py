@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 import httpx
 
-from bridge.errors import SettingsError
+from bridge import proxy as proxies
 from bridge.export.way import LONGEST, succeeded
 from bridge.http1 import Answer, NoAnswer, NotHttp
-from bridge.plain import one_line
 
 _NO_HEAD = ("illegal status line", "illegal header line")  # h11's words
 
@@ -28,9 +27,8 @@ class ViaHttpx:
                 proxy=proxy,
                 timeout=None,  # noqa: S113 - the caller's covers the whole exchange
             )
-        except (ValueError, ImportError, httpx.InvalidURL) as error:  # a scheme that is not known; SOCKS
-            said = "the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"
-            raise SettingsError(f"{said}: {one_line(str(error))}") from error
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise proxies.unusable(error) from error
 
     async def post(self, body: bytes) -> Answer:
         """See `Way.post`."""

@@ -27,7 +27,7 @@ from bridge.errors import AnswerTooLong, LettaMisbehaved, LettaUnavailable, Sett
 from bridge.http1 import Answer, Disconnected, Unreachable, Unreadable
 from bridge.masking import MASK, forms, masker
 from bridge.plain import one_line
-from bridge.proxy import proxy_for
+from bridge.proxy import proxy_for, unusable
 from bridge.source.failure import failure
 from bridge.source.via_http1 import ViaHttp1
 from bridge.source.way import LONGEST, OK, Way
@@ -218,9 +218,8 @@ def _through(proxy: str, access: Access) -> httpx.AsyncBaseTransport:
     limits = httpx.Limits(keepalive_expiry=_KEEPALIVE_SECONDS)
     try:
         return httpx.AsyncHTTPTransport(verify=_trust(access) or True, limits=limits, proxy=proxy)
-    except (ValueError, ImportError, httpx.InvalidURL) as error:  # a scheme that is not known; SOCKS
-        said = "the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"
-        raise SettingsError(f"{said}: {one_line(str(error))}") from error
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        raise unusable(error) from error
 
 
 def _trust(access: Access) -> ssl.SSLContext | None:
