@@ -26,7 +26,8 @@ from bridge.export.gauges import gauge_points
 from bridge.export.metrics import Counted, GaugePoints, metrics_request
 from bridge.ledger.ledger import OVERFLOW, Export, Ledger
 from bridge.log import get_logger
-from bridge.map.totals import SeriesKey, Total
+from bridge.map.series import SeriesKey
+from bridge.map.totals import Total
 from bridge.observe import SelfMetrics
 from bridge.trouble import Trouble
 

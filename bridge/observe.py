@@ -23,7 +23,8 @@ from bridge.export.deltas import minus
 from bridge.export.metrics import Attributes, Counted, metrics_request
 from bridge.ledger.ledger import OVERFLOW
 from bridge.map.instruments import Instrument, Kind
-from bridge.map.totals import SeriesKey, Total, observed_by
+from bridge.map.series import SeriesKey
+from bridge.map.totals import Total, observed_by
 
 SERVICE_NAME: Final = "letta-otel-bridge"
 

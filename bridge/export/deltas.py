@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from bridge.ledger.ledger import Told
 from bridge.map.instruments import CATALOGUE, Kind
-from bridge.map.totals import SeriesKey, Total
+from bridge.map.series import SeriesKey
+from bridge.map.totals import Total
 
 
 @dataclass(frozen=True, slots=True)

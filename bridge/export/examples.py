@@ -7,14 +7,17 @@ refuses an exemplar that is older than the one it has.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from bridge.map.instruments import CATALOGUE
-from bridge.map.telemetry import Measurement
-from bridge.map.totals import SeriesKey
+from bridge.map.series import SeriesGroup, SeriesKey
+from bridge.map.telemetry import Example, Measurement, Measurements
 
 _MOST_SERIES: Final = 1000  # with 18 buckets each of some 400 bytes: a few megabytes at worst
+
+
+_Latest = tuple[int, float, Example]  # of one bucket: how many had come with it, its value, its span
 
 
 class Examples:
@@ -27,32 +30,43 @@ class Examples:
             most: series that are kept; past them the one that got none for longest is forgotten.
         """
         self._most = most
-        self._by_series: dict[SeriesKey, dict[int, tuple[int, Measurement]]] = {}
+        self._by_series: dict[SeriesKey, dict[int, _Latest]] = {}
         self.taken = 0  # how many there ever were
 
-    def add(self, measurements: Iterable[Measurement]) -> None:
-        """Take those of histograms, in the order in which they came."""
-        for measurement in measurements:
-            instrument, _, value, example = measurement
-            bounds = CATALOGUE[instrument].bounds
-            if example and bounds:
-                self.taken += 1
-                self._take(measurement, bisect_left(bounds, value))
+    def add(self, measurements: Iterable[Measurements]) -> None:
+        """Take those of histograms, each series' in the order in which they came."""
+        together: defaultdict[SeriesGroup, list[Measurements]] = defaultdict(list)
+        for measured in measurements:
+            together[measured.group].append(measured)
+        for group, rows in together.items():
+            for place, instrument in enumerate(group.instruments):
+                if instrument.bounds:
+                    self._take(group.keys[place], instrument.bounds, _column(rows, place))
         while len(self._by_series) > self._most:
             del self._by_series[next(iter(self._by_series))]
 
     def of(self, series: SeriesKey, *, after: int = 0) -> list[Measurement]:
         """The latest of each bucket, among those that came when so many had been taken already."""
-        return [measurement for number, measurement in self._by_series.get(series, {}).values() if number > after]
+        kept = self._by_series.get(series, {}).values()
+        return [Measurement(*series, value, example) for number, value, example in kept if number > after]
 
-    def _take(self, measurement: Measurement, bucket: int) -> None:
-        key = measurement[:2]
+    def _take(self, key: SeriesKey, bounds: Sequence[float], column: Sequence[tuple[float, Example]]) -> None:
+        if not column:
+            return
         buckets = self._by_series.pop(key, {})
         self._by_series[key] = buckets  # the last in the order is the last that got one
-        before = buckets.get(bucket)
-        if before is None or _time(before[1]) <= _time(measurement):
-            buckets[bucket] = (self.taken, measurement)
+        for number, (value, example) in enumerate(column, self.taken + 1):
+            bucket = bisect_left(bounds, value)
+            before = buckets.get(bucket)
+            if before is None or before[2].time_ns <= example.time_ns:
+                buckets[bucket] = number, value, example
+        self.taken += len(column)
 
 
-def _time(measurement: Measurement) -> int:
-    return measurement.example.time_ns if measurement.example else 0
+def _column(rows: Iterable[Measurements], place: int) -> list[tuple[float, Example]]:
+    """The values of one series, each with its span."""
+    return [
+        (value, example)
+        for _, values, example in rows
+        if example is not None and (value := values[place]) is not None
+    ]

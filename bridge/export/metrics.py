@@ -23,8 +23,9 @@ from opentelemetry.sdk.resources import Resource
 from bridge import __version__
 from bridge.export.fields import SCHEMA_URL, fill_attributes, fill_resource, fill_scope, moment
 from bridge.map.instruments import CATALOGUE, Instrument, Kind
-from bridge.map.telemetry import AttributeValue, Measurement
-from bridge.map.totals import SeriesKey, Total
+from bridge.map.series import AttributeValue, SeriesKey
+from bridge.map.telemetry import Measurement
+from bridge.map.totals import Total
 
 Attributes = tuple[tuple[str, AttributeValue], ...]
 GaugePoints = Mapping[str, Mapping[Attributes, float]]  # by instrument and attributes

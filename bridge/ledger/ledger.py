@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from bridge.follow.state import FollowedRun
 from bridge.ledger.figures import Glance, OpenRuns
 from bridge.map.failures import Failure
-from bridge.map.telemetry import AttributeValue, Measurement
-from bridge.map.totals import SeriesKey, Total
+from bridge.map.series import AttributeValue, SeriesKey
+from bridge.map.telemetry import Measurements
+from bridge.map.totals import Total
 
 __all__ = [
     "OVERFLOW",
@@ -117,7 +118,7 @@ class Batch:
     spans: int
     plan: Plan
     logs: tuple[bytes, ...] = ()
-    examples: tuple[Measurement, ...] = ()
+    examples: tuple[Measurements, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

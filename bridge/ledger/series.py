@@ -13,7 +13,7 @@ from sqlite3 import Connection
 from typing import Final
 
 from bridge.ledger.ledger import OVERFLOW, Plan, SeriesKey, Total
-from bridge.map.telemetry import AttributeValue
+from bridge.map.series import AttributeValue
 
 _READ: Final = "SELECT sum, count, buckets FROM series WHERE stream = ? AND instrument = ? AND attributes = ?"
 _STORE: Final = "REPLACE INTO series (stream, instrument, attributes, sum, count, buckets) VALUES (?, ?, ?, ?, ?, ?)"

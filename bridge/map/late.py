@@ -18,7 +18,7 @@ from bridge.map.mapper import MapOptions, agent_of
 from bridge.map.run import run_span_id
 from bridge.map.status import exception_event, run_status, step_status
 from bridge.map.step import Place, step_place, token_attributes
-from bridge.map.telemetry import LogEvent, Measurement, Severity, Telemetry
+from bridge.map.telemetry import LogEvent, Measurements, Severity, Telemetry
 from bridge.map.usage import usage_of
 from bridge.source.models import Run
 
@@ -40,7 +40,7 @@ def map_late(late: Late, row: Run, *, at: float, options: MapOptions) -> Telemet
     """
     place, observed_ns = _place(late.run, row), timing.clock_ns(at)
     events: list[LogEvent] = []
-    measured: list[Measurement] = []
+    measured: list[Measurements] = []
     asked_ns = late.run.fence_ns or timing.to_ns(row.created_at)
     if late.of_run:
         events.append(_run_event(late.of_run, place, observed_ns, options))
@@ -163,14 +163,14 @@ def _status_attributes(change: StepChange, options: MapOptions) -> values.Raws:
 
 def _measured(
     change: StepChange, agent: measurements.Agent, options: MapOptions, asked_ns: int
-) -> Iterator[Measurement]:
+) -> Iterator[Measurements]:
     """Late tokens are priced as of the end of the run's last step, which is all that is known of their time."""
     if change.of_status:
         yield measurements.of_change(_STEP_STATUS, agent)
     if change.of_tokens:
         yield measurements.of_change(_TOKENS, agent)
         priced_at_ns = asked_ns if options.cost else None
-        yield from measurements.of_usage(change.step, usage_of(change.step), agent, priced_at_ns=priced_at_ns)
+        yield measurements.of_usage(change.step, usage_of(change.step), agent, priced_at_ns=priced_at_ns)
     if change.of_tags:
         yield measurements.of_change(_TAGS, agent)
     if change.of_feedback:

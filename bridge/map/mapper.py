@@ -18,7 +18,7 @@ from bridge.map.options import MapOptions
 from bridge.map.run import SentStep, add_steps, run_span, run_span_id
 from bridge.map.status import run_status, step_status
 from bridge.map.step import Place, shared_by, step_place, step_spans
-from bridge.map.telemetry import LogEvent, Measurement, Span, Telemetry
+from bridge.map.telemetry import LogEvent, Measurements, Span, Telemetry
 from bridge.map.timing import Interval, StepTimes
 from bridge.map.tools import Conversation, ToolRun, link_to_step, tool_span
 from bridge.map.usage import usage_of
@@ -78,7 +78,7 @@ def map_run(run: FollowedRun, reading: Reading, closing: Closing, options: MapOp
     status = run_status(reading.run, closing, run.sums, cancelled_is_error=options.cancelled_is_error)
     span = run_span(run, reading, closing, status, options.run_metadata)
     place = _run_place(run, reading, span.trace_id)
-    measured = tuple(measurements.of_run(reading, closing, run.sums, span, agent_of(place, options)))
+    measured = (measurements.of_run(reading, closing, run.sums, span, agent_of(place, options)),)
     state = run_state(reading.run, closing, run.sums)
     if state not in wrong.OUTCOMES or wrong.any_step(run.noted.values()):
         return Telemetry((span,), measured)
@@ -122,7 +122,7 @@ class _Harvest:
     observed_ns: int
     sent: list[SentStep] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
-    measured: list[Measurement] = field(default_factory=list)
+    measured: list[Measurements] = field(default_factory=list)
     events: list[LogEvent] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from bridge.follow.ended import run_state
 from bridge.follow.reading import Closing, Reading
 from bridge.follow.state import Sums
 from bridge.map import cost, genai, instruments, values
 from bridge.map.run import duration_ns
+from bridge.map.series import AttributeSet, SeriesGroup, SeriesKey
 from bridge.map.step import Shared
-from bridge.map.telemetry import Example, Measurement, Span
+from bridge.map.telemetry import Example, Measurements, Span
 from bridge.map.tools import ToolRun
-from bridge.map.totals import AttributeSet
 from bridge.map.usage import Usage
 from bridge.source.models import Step, StepMetrics
 
@@ -38,7 +38,7 @@ def of_step(
     spans: tuple[Span, Span],
     agent: Agent,
     priced: bool,
-) -> list[Measurement]:
+) -> Iterator[Measurements]:
     """Of the step and its LLM request.
 
     Args:
@@ -49,65 +49,43 @@ def of_step(
         agent: whose it is.
         priced: whether its tokens are.
     """
-    settled, error_type = shared.settled, shared.status.error_type
-    step, chat = settled.step, _example(spans[1])
-    told = (error_type, settled.outcome.value, step.stop_reason, shared.suspect)
-    sets = _sets_of_step(told, step.model_handle, step.provider_name, step.model, agent)
-    measured = [Measurement(instruments.STEPS, sets.steps, 1)]
-    measured += of_usage(step, usage, agent, priced_at_ns=chat.time_ns if priced else None, example=chat)
+    settled = shared.settled
+    step, outcome, chat = settled.step, settled.outcome.value, _example(spans[1])
+    told = (shared.status.error_type, outcome, step.stop_reason, shared.suspect)
+    group = _group_of_step(told, step.model_handle, step.provider_name, step.model, agent)
+    tokens = _of_tokens(step, usage, priced_at_ns=chat.time_ns if priced else None)
+    yield Measurements(group, (1, *tokens, _seconds(metrics.llm_request_ns) if metrics else None), chat)
     if metrics:
-        measured += _seconds(instruments.OPERATION_DURATION, sets.request, metrics.llm_request_ns, chat)
-        measured += _seconds(instruments.STEP_DURATION, sets.length, metrics.step_ns, _example(spans[0]))
-    return measured
+        length = _group(instruments.STEP_DURATION, (outcome,), agent)
+        yield Measurements(length, (_seconds(metrics.step_ns),), _example(spans[0]))
 
 
-def of_usage(
-    step: Step, usage: Usage, agent: Agent, *, priced_at_ns: int | None, example: Example | None = None
-) -> list[Measurement]:
-    """Of the tokens alone: they may come after the step was sent.
+def of_usage(step: Step, usage: Usage, agent: Agent, *, priced_at_ns: int | None) -> Measurements:
+    """Of the tokens alone, which came after the step was sent.
 
     Args:
         step: its row.
         usage: its tokens.
         agent: whose it is.
         priced_at_ns: when the request was made; None where tokens are not priced.
-        example: of its chat's span, where that is at hand.
     """
-    sets = _sets_of_usage(step.model_handle, step.provider_name, step.model, agent)
-    by_type = (usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning)
-    measured = [
-        Measurement(instruments.TOKENS, attributes, count)
-        for attributes, count in zip(sets.tokens, by_type, strict=True)
-        if count and 0 < count <= _MOST_TOKENS
-    ]
-    known = usage.is_known
-    if known:
-        measured += [
-            Measurement(instruments.TOKEN_USAGE, attributes, count, example)
-            for attributes, count in zip(sets.usage, by_type, strict=False)
-            if count is not None and 0 <= count <= _MOST_TOKENS
-        ]
-    ratio = usage.used_ratio(step.context_window_limit)
-    if ratio is not None:
-        measured.append(Measurement(instruments.CONTEXT_WINDOW_USED_RATIO, sets.of_model, ratio, example))
-    if known and priced_at_ns is not None and _can_be_priced(usage):
-        measured.append(_cost(step, usage, sets.of_model, priced_at_ns))
-    return measured
+    group = _group_of_usage(step.model_handle, step.provider_name, step.model, agent)
+    return Measurements(group, _of_tokens(step, usage, priced_at_ns=priced_at_ns))
 
 
-def of_feedback(value: str, agent: Agent) -> Measurement:
+def of_feedback(value: str, agent: Agent) -> Measurements:
     """Of feedback that was given or changed."""
-    return Measurement(instruments.FEEDBACK, _set(instruments.FEEDBACK, (value,), agent), 1)
+    return Measurements(_group(instruments.FEEDBACK, (value,), agent), (1,))
 
 
-def of_change(kind: str, agent: Agent) -> Measurement:
+def of_change(kind: str, agent: Agent) -> Measurements:
     """Of something that changed after it was sent."""
-    return Measurement(instruments.LATE_CHANGES, _set(instruments.LATE_CHANGES, (kind,), agent), 1)
+    return Measurements(_group(instruments.LATE_CHANGES, (kind,), agent), (1,))
 
 
 def of_tools(
     tools: Sequence[ToolRun], metrics: StepMetrics | None, spans: Sequence[Span], agent: Agent
-) -> Iterator[Measurement]:
+) -> Iterator[Measurements]:
     """Of the tools of one step.
 
     Args:
@@ -116,96 +94,100 @@ def of_tools(
         spans: theirs.
         agent: whose they are.
     """
+    seconds = _seconds(metrics.tool_execution_ns) if metrics and len(tools) == 1 else None
     for tool, span in zip(tools, spans, strict=True):
-        name = tool.name and values.name(tool.name)  # a model may make up any name, of any length
-        attributes = _set(instruments.TOOL_CALLS, (name, tool.status), agent)
-        yield Measurement(instruments.TOOL_CALLS, attributes, 1)
-        if metrics and len(tools) == 1:
-            yield from _seconds(instruments.TOOL_DURATION, attributes, metrics.tool_execution_ns, _example(span))
+        yield Measurements(_group_of_tool(tool.name, tool.status, agent), (1, seconds), _example(span))
 
 
-def of_run(reading: Reading, closing: Closing, sums: Sums, span: Span, agent: Agent) -> Iterator[Measurement]:
+def of_run(reading: Reading, closing: Closing, sums: Sums, span: Span, agent: Agent) -> Measurements:
     """Of a run that is over or given up, with the sums over all its steps."""
-    state = run_state(reading.run, closing, sums)
-    yield Measurement(instruments.RUNS, _set(instruments.RUNS, (state, reading.run.stop_reason), agent), 1)
-    length = _set(instruments.RUN_DURATION, (state,), agent)
-    yield from _seconds(instruments.RUN_DURATION, length, duration_ns(reading), _example(span))
+    group = _group_of_run(run_state(reading.run, closing, sums), reading.run.stop_reason, agent)
+    return Measurements(group, (1, _seconds(duration_ns(reading))), _example(span))
 
 
-def _can_be_priced(usage: Usage) -> bool:
-    counts = (usage.input, usage.output, usage.cache_read, usage.cache_write)
-    return all(not count or 0 < count <= _MOST_TOKENS for count in counts)
+def _of_tokens(step: Step, usage: Usage, *, priced_at_ns: int | None) -> tuple[float | None, ...]:
+    """In the order of `_keys_of_usage`."""
+    input_, output, _, *details = usage
+    counts = [count or 0 for count in (input_, output, *details)]
+    tokens = [count if 0 < count <= _MOST_TOKENS else None for count in counts]
+    ratio = usage.used_ratio(step.context_window_limit)
+    if not usage.is_known:
+        return (*tokens, None, None, ratio, None, None)
+    used = [count if count is not None and 0 <= count <= _MOST_TOKENS else None for count in (input_, output)]
+    if priced_at_ns is None or min(counts[:4]) < 0 or max(counts[:4]) > _MOST_TOKENS:
+        return (*tokens, *used, ratio, None, None)
+    dollars = cost.usd(step, usage, priced_at_ns)
+    return (*tokens, *used, ratio, dollars, counts[0] + counts[1] if dollars is None else None)
 
 
-def _cost(step: Step, usage: Usage, of_model: AttributeSet, at_ns: int) -> Measurement:
-    dollars = cost.usd(step, usage, at_ns)
-    if dollars is None:
-        return Measurement(instruments.UNPRICED_TOKENS, of_model, (usage.input or 0) + (usage.output or 0))
-    return Measurement(instruments.COST, of_model, dollars)
-
-
-def _seconds(instrument: str, attributes: AttributeSet, ns: int | None, example: Example) -> Sequence[Measurement]:
-    """One, or none where the server measured nothing."""
-    return (Measurement(instrument, attributes, ns / _NS, example),) if ns is not None and ns >= 0 else ()
+def _seconds(ns: int | None) -> float | None:
+    """None where the server measured nothing."""
+    return ns / _NS if ns is not None and ns >= 0 else None
 
 
 def _example(span: Span) -> Example:
     return Example(span.trace_id, span.span_id, span.end_ns)
 
 
-class _SetsOfStep(NamedTuple):
-    """The attributes of what is measured of a step."""
-
-    steps: AttributeSet
-    request: AttributeSet
-    length: AttributeSet
-
-
-class _SetsOfUsage(NamedTuple):
-    """The attributes of what is measured of its tokens.
-
-    Attributes:
-        tokens: by type, as in `_TOKEN_TYPES`.
-        usage: of the first two types.
-        of_model: of what only the model tells apart.
-    """
-
-    tokens: tuple[AttributeSet, ...]
-    usage: tuple[AttributeSet, ...]
-    of_model: AttributeSet
-
-
-# Few sets come up, a dozen a step: they are made once, and looked up together.
+# Few groups come up: they are made once.
 @lru_cache(maxsize=1024)
-def _sets_of_step(
+def _group_of_step(
     told: tuple[str | None, str, str | None, str | None],
     model_handle: str | None,
     provider_name: str | None,
     model: str | None,
     agent: Agent,
-) -> _SetsOfStep:
+) -> SeriesGroup:
     error_type, outcome, stop_reason, odd = told
     request = (error_type, genai.CHAT, genai.provider_name(provider_name), model)
-    return _SetsOfStep(
-        steps=_set(instruments.STEPS, (error_type, model_handle, outcome, stop_reason, odd), agent),
-        request=_set(instruments.OPERATION_DURATION, request, agent),
-        length=_set(instruments.STEP_DURATION, (outcome,), agent),
+    return SeriesGroup(
+        _key(instruments.STEPS, (error_type, model_handle, outcome, stop_reason, odd), agent),
+        *_keys_of_usage(model_handle, provider_name, model, agent),
+        _key(instruments.OPERATION_DURATION, request, agent),
     )
 
 
 @lru_cache(maxsize=1024)
-def _sets_of_usage(
+def _group_of_usage(
     model_handle: str | None, provider_name: str | None, model: str | None, agent: Agent
-) -> _SetsOfUsage:
+) -> SeriesGroup:
+    return SeriesGroup(*_keys_of_usage(model_handle, provider_name, model, agent))
+
+
+def _keys_of_usage(
+    model_handle: str | None, provider_name: str | None, model: str | None, agent: Agent
+) -> Iterator[SeriesKey]:
     asked = (genai.CHAT, genai.provider_name(provider_name), model)
-    return _SetsOfUsage(
-        tokens=tuple(_set(instruments.TOKENS, (model_handle, type_), agent) for type_ in _TOKEN_TYPES),
-        usage=tuple(_set(instruments.TOKEN_USAGE, (*asked, type_), agent) for type_ in _TOKEN_TYPES[:2]),
-        of_model=_set(instruments.COST, (model_handle,), agent),
+    for type_ in _TOKEN_TYPES:
+        yield _key(instruments.TOKENS, (model_handle, type_), agent)
+    for type_ in _TOKEN_TYPES[:2]:
+        yield _key(instruments.TOKEN_USAGE, (*asked, type_), agent)
+    for instrument in (instruments.CONTEXT_WINDOW_USED_RATIO, instruments.COST, instruments.UNPRICED_TOKENS):
+        yield _key(instrument, (model_handle,), agent)
+
+
+@lru_cache(maxsize=1024)
+def _group_of_tool(tool: str | None, status: str, agent: Agent) -> SeriesGroup:
+    told = (tool and values.name(tool), status)  # a model may make up any name, of any length
+    return SeriesGroup(_key(instruments.TOOL_CALLS, told, agent), _key(instruments.TOOL_DURATION, told, agent))
+
+
+@lru_cache(maxsize=1024)
+def _group_of_run(state: str, stop_reason: str | None, agent: Agent) -> SeriesGroup:
+    return SeriesGroup(
+        _key(instruments.RUNS, (state, stop_reason), agent), _key(instruments.RUN_DURATION, (state,), agent)
     )
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
+def _group(instrument: str, told: tuple[str | None, ...], agent: Agent) -> SeriesGroup:
+    return SeriesGroup(_key(instrument, told, agent))
+
+
+def _key(instrument: str, told: tuple[str | None, ...], agent: Agent) -> SeriesKey:
+    return instrument, _set(instrument, told, agent)
+
+
 def _set(instrument: str, told: tuple[str | None, ...], agent: Agent) -> AttributeSet:
     """The attributes that have a value, in the order of the instrument's."""
     texts = dict(zip(instruments.CATALOGUE[instrument].attributes, told, strict=True))

@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 from bridge.follow.reading import Outcome, SettledStep
 from bridge.map import genai, ids, letta, values
+from bridge.map.series import AttributeValue
 from bridge.map.status import SpanStatus, exception_event
-from bridge.map.telemetry import Attributes, AttributeValue, Layer, Link, Span, SpanKind
+from bridge.map.telemetry import Attributes, Layer, Link, Span, SpanKind
 from bridge.map.timing import Interval, StepTimes
 from bridge.map.usage import Usage
 from bridge.source.models import Step

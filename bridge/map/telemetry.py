@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from bridge.map.failures import Failure
+from bridge.map.series import AttributeSet, AttributeValue, SeriesGroup
 
-AttributeValue = str | bool | int | float | tuple[str, ...]
 Attributes = Mapping[str, AttributeValue]
 
 _NONE: Final[Attributes] = MappingProxyType({})
@@ -131,8 +131,22 @@ class Measurement(NamedTuple):
     """One value for one instrument of `bridge.map.instruments`: added to a counter, observed by a histogram."""
 
     instrument: str
-    attributes: tuple[tuple[str, AttributeValue], ...]  # sorted by name, so that equal sets are equal
+    attributes: AttributeSet
     value: float  # an int where the instrument counts
+    example: Example | None = None
+
+
+class Measurements(NamedTuple):
+    """Values that were taken together.
+
+    Attributes:
+        group: the series that they are for.
+        values: at the same places; None for a series that has none this time.
+        example: the span that those of histograms were taken of.
+    """
+
+    group: SeriesGroup
+    values: tuple[float | None, ...]
     example: Example | None = None
 
 
@@ -140,7 +154,7 @@ class Telemetry(NamedTuple):
     """All that one step or one run becomes."""
 
     spans: tuple[Span, ...] = ()
-    measurements: tuple[Measurement, ...] = ()
+    measurements: tuple[Measurements, ...] = ()
     events: tuple[LogEvent, ...] = ()
     failures: tuple[Failure, ...] = ()
 

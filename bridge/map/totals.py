@@ -9,10 +9,8 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from bridge.map.instruments import CATALOGUE, Instrument
-from bridge.map.telemetry import AttributeValue, Measurement
-
-AttributeSet = tuple[tuple[str, AttributeValue], ...]  # sorted by name
-SeriesKey = tuple[str, AttributeSet]  # the instrument goes first
+from bridge.map.series import SeriesGroup, SeriesKey
+from bridge.map.telemetry import Measurements
 
 
 class Total(BaseModel):
@@ -44,15 +42,16 @@ class Total(BaseModel):
         )
 
 
-def fold(measurements: Iterable[Measurement]) -> dict[SeriesKey, Total]:
-    """The measurements as totals to add, by series, in the order in which the series first came up.
-
-    Raises:
-        KeyError: a measurement of an instrument that is not in the catalogue.
-    """
+def fold(measurements: Iterable[Measurements]) -> dict[SeriesKey, Total]:
+    """The measurements as totals to add, by series, in the order in which the series first came up."""
+    together: defaultdict[SeriesGroup, list[tuple[float | None, ...]]] = defaultdict(list)
+    for group, values, _ in measurements:
+        together[group].append(values)
     by_series: defaultdict[SeriesKey, list[float]] = defaultdict(list)
-    for instrument, attributes, value, _ in measurements:
-        by_series[instrument, attributes].append(value)
+    for group, rows in together.items():
+        for key, column in zip(group.keys, zip(*rows, strict=True), strict=True):
+            if observed := [value for value in column if value is not None]:
+                by_series[key] += observed
     return {key: observed_by(CATALOGUE[key[0]], observed) for key, observed in by_series.items()}
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from bridge.map.telemetry import AttributeValue, Layer
+from bridge.map.series import AttributeValue
+from bridge.map.telemetry import Layer
 from bridge.plain import one_line
 
 _INT64_MAX: Final = 2**63 - 1

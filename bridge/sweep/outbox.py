@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from bridge.follow.state import FollowedRun
 from bridge.ledger.ledger import Batch, DeadLetter, Plan
 from bridge.map.failures import Failure
-from bridge.map.telemetry import LogEvent, Measurement, Span, Telemetry
+from bridge.map.telemetry import LogEvent, Measurements, Span, Telemetry
 from bridge.map.totals import fold
 from bridge.source.parse import Malformed
 
@@ -25,7 +25,7 @@ class Outbox:
     def _clear(self) -> None:
         self._spans: list[Span] = []
         self._events: list[LogEvent] = []
-        self._measurements: list[Measurement] = []
+        self._measurements: list[Measurements] = []
         self._failures: list[Failure] = []
         self._runs: list[FollowedRun] = []
         self._dead_letters: list[DeadLetter] = []

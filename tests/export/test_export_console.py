@@ -13,7 +13,8 @@ from bridge.export.logs import encode_log_batches
 from bridge.export.metrics import Counted, metrics_request
 from bridge.ledger.figures import OpenRuns
 from bridge.map.instruments import CATALOGUE
-from bridge.map.totals import SeriesKey, Total
+from bridge.map.series import SeriesKey
+from bridge.map.totals import Total
 
 
 async def test_every_field_of_a_span_can_be_read() -> None:

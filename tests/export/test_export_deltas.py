@@ -3,11 +3,13 @@
 import random
 
 import pytest
+from measuring import alone
 
 from bridge.export.deltas import differences
 from bridge.ledger.ledger import Told
+from bridge.map.series import SeriesKey
 from bridge.map.telemetry import Measurement
-from bridge.map.totals import SeriesKey, Total, fold
+from bridge.map.totals import Total, fold
 
 STEPS: SeriesKey = ("letta.steps", (("letta.step.status", "failed"),))
 DURATION: SeriesKey = ("letta.step.duration", ())
@@ -15,7 +17,7 @@ COST: SeriesKey = ("letta.cost", ())
 
 
 def counted(key: SeriesKey, *values: float) -> Total:
-    return fold([Measurement(*key, value) for value in values])[key]
+    return fold(alone(Measurement(*key, value)) for value in values)[key]
 
 
 def test_the_first_holds_all_since_the_beginning() -> None:

@@ -16,8 +16,9 @@ from bridge.export.metrics import Counted, metrics_request
 from bridge.ledger.figures import OpenRuns
 from bridge.map.failures import Failure
 from bridge.map.instruments import CATALOGUE
+from bridge.map.series import SeriesKey
 from bridge.map.telemetry import Example, Measurement
-from bridge.map.totals import SeriesKey, Total
+from bridge.map.totals import Total
 
 START = 1_760_000_000_000_000_000
 NOW = START + 60_000_000_000

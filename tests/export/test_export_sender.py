@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from export_samples import RESOURCE, log_event, span
+from measuring import alone
 from receivers import HttpReceiver, says
 from structlog.testing import capture_logs
 
@@ -71,7 +72,7 @@ async def way(folder: Path, receiver: HttpReceiver) -> AsyncIterator[Way]:
 def outbox(*, spans: bool = True, events: bool = True) -> Outbox:
     made = Outbox()
     telemetry = Telemetry(
-        SPANS if spans else (), (Measurement("letta.steps", (), 1),), events=EVENTS if events else ()
+        SPANS if spans else (), (alone(Measurement("letta.steps", (), 1)),), events=EVENTS if events else ()
     )
     made.add_loose_step("step-1", telemetry, at=1.0)
     return made
@@ -234,7 +235,7 @@ async def test_an_endpoint_that_refuses_everything_loses_nothing(tmp_path: Path,
 async def test_examples_are_handed_over_when_their_batch_counts(tmp_path: Path, receiver: HttpReceiver) -> None:
     seconds = Measurement("letta.step.duration", (), 0.5, Example(b"t" * 16, b"s" * 8, 7))
     made = Outbox()
-    made.add_loose_step("step-1", Telemetry(SPANS, (seconds,)), at=1.0)
+    made.add_loose_step("step-1", Telemetry(SPANS, (alone(seconds),)), at=1.0)
     receiver.answer(says(503))
     async with way(tmp_path, receiver) as through:
         await through.sender.finish()

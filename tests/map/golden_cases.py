@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from measuring import each
 from pydantic import TypeAdapter
 
 from bridge.follow.late import Look, compare
@@ -159,7 +160,7 @@ def _metrics_by_id(rows: Sequence[Json]) -> dict[str, StepMetrics]:
 def _shown(telemetry: Telemetry) -> Json:
     shown: Json = {
         "spans": [_span(span) for span in telemetry.spans],
-        "measurements": [_measurement(measurement) for measurement in telemetry.measurements],
+        "measurements": [_measurement(measurement) for measurement in each(telemetry.measurements)],
     }
     if telemetry.events:
         shown["events"] = [_event(event) for event in telemetry.events]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from map.golden_cases import CASES, load, reading_of, settled_of
+from measuring import each
 
 from bridge.follow.reading import Closing, Decision, Outcome, SettledStep
 from bridge.follow.state import FollowedRun, Sums
@@ -112,7 +113,7 @@ def test_text_is_plain_and_can_be_encoded(case: str) -> None:
 @pytest.mark.parametrize("case", RUNS)
 def test_measurements_are_of_known_instruments_and_sorted(case: str) -> None:
     measurements = mapped(case)[0].measurements
-    for measurement in measurements:
+    for measurement in each(measurements):
         assert list(measurement.attributes) == sorted(measurement.attributes)
         assert not CATALOGUE[measurement.instrument].integer or isinstance(measurement.value, int)
         assert measurement.value >= 0

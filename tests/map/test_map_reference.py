@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from map.golden_cases import CASES, load, reading_of, telemetry_of
+from measuring import each
 
 from bridge.export.gauges import gauge_points
 from bridge.follow.late import Look, compare
@@ -174,7 +175,7 @@ def test_attributes_of_log_events(sent: list[Telemetry]) -> None:
 
 
 def test_attributes_of_metrics(sent: list[Telemetry]) -> None:
-    measured = [one for telemetry in sent for one in telemetry.measurements]
+    measured = [one for telemetry in sent for one in each(telemetry.measurements)]
     agent = set(instruments.AGENT)
     assert seen((one.instrument, dict(one.attributes)) for one in measured) == {
         name: {*instrument.attributes, *(agent if instrument.of_agents else ())}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from measuring import alone
 
 from bridge.map.instruments import CATALOGUE, Kind
-from bridge.map.telemetry import Measurement
+from bridge.map.series import SeriesGroup
+from bridge.map.telemetry import Example, Measurement, Measurements
 from bridge.map.totals import Total, fold
 
 HANDLE = (("letta.model.handle", "m"),)
 
 
 def test_a_counter_adds_up_exactly() -> None:
-    measured = [Measurement("letta.tokens", HANDLE, 2**53 + n) for n in (0, 1, 1)]
+    measured = [alone(Measurement("letta.tokens", HANDLE, 2**53 + n)) for n in (0, 1, 1)]
     totals = fold(measured)
     assert totals == {("letta.tokens", HANDLE): Total(sum=3 * 2**53 + 2, count=3)}
     assert isinstance(totals["letta.tokens", HANDLE].sum, int)
@@ -21,7 +23,7 @@ def test_a_counter_adds_up_exactly() -> None:
 def test_a_histogram_counts_a_bound_in_the_bucket_below_it() -> None:
     bounds = CATALOGUE["letta.context_window.used_ratio"].bounds
     values = [0.05, 0.1, 0.100001, 1.0, 1.5]
-    (total,) = fold([Measurement("letta.context_window.used_ratio", (), value) for value in values]).values()
+    (total,) = fold(alone(Measurement("letta.context_window.used_ratio", (), value)) for value in values).values()
     assert total.buckets == (2, 1, *[0] * 7, 1, 1)
     assert len(total.buckets) == len(bounds) + 1
     assert total.count == 5
@@ -35,21 +37,36 @@ def test_series_are_told_apart_by_instrument_and_attributes() -> None:
         Measurement("letta.runs", (), 1),
         Measurement("letta.steps", HANDLE, 1),
     ]
-    assert [(key, total.sum) for key, total in fold(measured).items()] == [
+    assert [(key, total.sum) for key, total in fold(map(alone, measured)).items()] == [
         (("letta.steps", HANDLE), 2),
         (("letta.steps", ()), 1),
         (("letta.runs", ()), 1),
     ]
 
 
+def test_what_was_measured_together_counts_by_series() -> None:
+    steps, tokens = ("letta.steps", HANDLE), ("gen_ai.client.token.usage", ())
+    both, other = SeriesGroup(steps, tokens), SeriesGroup(tokens)
+    span = Example(b"t" * 16, b"s" * 8, 1)
+    totals = fold(
+        [
+            Measurements(both, (1, 4), span),
+            Measurements(other, (0,)),
+            Measurements(both, (1, None)),
+            Measurements(SeriesGroup(("letta.runs", ())), (None,)),
+        ]
+    )
+    assert {key: (total.sum, total.count) for key, total in totals.items()} == {steps: (2, 2), tokens: (4, 2)}
+
+
 def test_an_instrument_nobody_knows_is_a_mistake() -> None:
     with pytest.raises(KeyError):
-        fold([Measurement("letta.typo", (), 1)])
+        fold([alone(Measurement("letta.typo", (), 1))])
 
 
 def test_totals_of_two_batches_are_the_total_of_both() -> None:
-    one = [Measurement("letta.step.duration", (), value) for value in (0.25, 4.0)]
-    other = [Measurement("letta.step.duration", (), value) for value in (8.0, 100.0)]
+    one = [alone(Measurement("letta.step.duration", (), value)) for value in (0.25, 4.0)]
+    other = [alone(Measurement("letta.step.duration", (), value)) for value in (8.0, 100.0)]
     (together,) = fold(one + other).values()
     (first,), (second,) = fold(one).values(), fold(other).values()
     assert first.plus(second) == together

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from map.golden_cases import load, reading_of
+from measuring import each
 
 from bridge.follow.reading import Closing, Decision, Outcome, Reading, SettledStep
 from bridge.follow.state import FollowedRun, Noted
@@ -134,14 +135,14 @@ def test_every_measurement_of_a_histogram_names_its_span() -> None:
         "letta.tool.duration": "execute_tool",
         "letta.run.duration": "invoke_agent",
     }
-    histograms = [one for one in telemetry.measurements if CATALOGUE[one.instrument].kind is Kind.HISTOGRAM]
+    histograms = [one for one in each(telemetry.measurements) if CATALOGUE[one.instrument].kind is Kind.HISTOGRAM]
     assert {one.instrument for one in histograms} == set(of)
     for one in histograms:
         assert one.example is not None
         span = spans[one.example.span_id]
         assert span.name.split()[0] == of[one.instrument]
         assert (one.example.trace_id, one.example.time_ns) == (span.trace_id, span.end_ns)
-    assert {one.example for one in telemetry.measurements if one not in histograms} == {None}
+    assert {one.example for one in each(telemetry.measurements) if one not in histograms} == {None}
 
 
 @pytest.mark.parametrize(

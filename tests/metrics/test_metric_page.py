@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bridge_world import START, RecordingSink, World
+from measuring import alone
 from metric_points import Key, Seen, of_letta, points
 from opentelemetry.sdk.resources import Resource
 from structlog.testing import capture_logs
@@ -64,9 +65,9 @@ class Desk:
         return self.sink.metric_requests[before:]
 
     async def counts(self, *measurements: Measurement) -> None:
-        totals = tuple((*key, total) for key, total in fold(measurements).items())
+        totals = tuple((*key, total) for key, total in fold(map(alone, measurements)).items())
         await self._ledger.commit(Batch((), 0, Plan(totals=totals)))
-        self.examples.add(measurements)
+        self.examples.add(map(alone, measurements))
 
 
 def seconds(value: float, *, end_ns: int = 1_500_000_000, status: str = "success") -> Measurement:
