@@ -18,7 +18,7 @@ from bridge.map.timing import Interval, StepTimes
 from bridge.map.usage import Usage
 from bridge.source.models import Step
 
-_RUN: Final = (letta.RUN_ID, genai.AGENT_ID, genai.AGENT_NAME, genai.CONVERSATION_ID)
+_RUN: Final = (letta.RUN_ID, genai.AGENT_ID, genai.AGENT_NAME, genai.CONVERSATION_ID, letta.STEP_STATUS)
 _STEP: Final = (
     letta.MODEL_HANDLE,
     genai.ERROR_TYPE,
@@ -54,10 +54,11 @@ class Place(NamedTuple):
     agent_name: str | None = None
     conversation_id: str | None = None
 
-    def layer(self, agent_id: str | None = None) -> Layer:
-        """What the spans of all its steps carry; `agent_id` is the step's own."""
-        told = (self.run_id, agent_id or self.agent_id, self.agent_name, self.conversation_id)
-        return values.shared(_RUN, told)
+    def layer(self, agent_id: str | None = None, outcome: str | None = None) -> Layer:
+        """What the spans of all its steps carry that ended alike; `agent_id` is the step's own."""
+        return values.shared(
+            _RUN, (self.run_id, agent_id or self.agent_id, self.agent_name, self.conversation_id, outcome)
+        )
 
 
 class Shared(NamedTuple):
@@ -89,8 +90,8 @@ def step_place(step: Step, run: Place) -> Place:
 def shared_by(settled: SettledStep, usage: Usage, status: SpanStatus, place: Place) -> Shared:
     """What the step's spans share; `place` is the step's own."""
     step = settled.step
-    own = values.layer({**identity(step), letta.STEP_STATUS: settled.outcome.value})
-    return Shared(place, (own, place.layer(step.agent_id)), settled, status, suspect(settled, usage))
+    layers = (values.layer(identity(step)), place.layer(step.agent_id, settled.outcome.value))
+    return Shared(place, layers, settled, status, suspect(settled, usage))
 
 
 def identity(step: Step) -> values.Raws:
