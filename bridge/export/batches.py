@@ -97,7 +97,10 @@ def batches(things: Iterable[T], layout: Layout[T], *, max_records: int, max_byt
 
 
 def _request(groups: Mapping[Service, _Group]) -> bytes:
-    return b"".join(part for group in groups.values() for part in group.parts())
+    parts: list[bytes] = []
+    for group in groups.values():
+        parts += group.parts()
+    return b"".join(parts)
 
 
 class _Group:
@@ -107,15 +110,14 @@ class _Group:
         self._header = header
         self.records: list[bytes] = []
 
-    def parts(self) -> Iterator[bytes]:
+    def parts(self) -> list[bytes]:
         """The bytes of the group, its own head first: each level says how long it is before what is in it."""
         header, records = self._header, self.records
         scope_size = len(header.scope_before) + sum(map(len, records)) + len(header.scope_after)
         scope_head = sized(SECOND, scope_size)
         group_size = len(header.group_before) + len(scope_head) + scope_size + len(header.group_after)
-        yield from (sized(FIRST, group_size), header.group_before, scope_head, header.scope_before)
-        yield from records
-        yield from (header.scope_after, header.group_after)
+        before = (sized(FIRST, group_size), header.group_before, scope_head, header.scope_before)
+        return [*before, *records, header.scope_after, header.group_after]
 
 
 def _header(resource: Resource, version: str) -> Header:

@@ -50,7 +50,7 @@ def of_step(
         priced: whether its tokens are.
     """
     settled = shared.settled
-    step, outcome, chat = settled.step, settled.outcome.value, _example(spans[1])
+    step, outcome, chat = settled.step, str(settled.outcome), _example(spans[1])
     told = (shared.status.error_type, outcome, step.stop_reason, shared.suspect)
     group = _group_of_step(told, step.model_handle, step.provider_name, step.model, agent)
     tokens = _of_tokens(step, usage, priced_at_ns=chat.time_ns if priced else None)

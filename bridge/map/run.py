@@ -96,18 +96,21 @@ class SentStep(NamedTuple):
 
 def add_steps(sums: Sums, steps: Sequence[SentStep]) -> Sums:
     """The sums with some more steps in them, oldest first."""
-    usages = [step.usage for step in steps]
-    error_types = [step.error_type for step in steps if step.error_type]
+    if not steps:
+        return sums
+    usages, failed, error_types = zip(*steps, strict=True)
+    input_, output, total, *details = (sum(filter(None, counts)) for counts in zip(*usages, strict=True))
+    cache_read, cache_write, reasoning = details
     return Sums(
         steps=sums.steps + len(steps),
-        failed_steps=sums.failed_steps + sum(step.failed for step in steps),
-        input_tokens=sums.input_tokens + sum(usage.input or 0 for usage in usages),
-        output_tokens=sums.output_tokens + sum(usage.output or 0 for usage in usages),
-        total_tokens=sums.total_tokens + sum(usage.total or 0 for usage in usages),
-        cache_read_tokens=sums.cache_read_tokens + sum(usage.cache_read or 0 for usage in usages),
-        cache_write_tokens=sums.cache_write_tokens + sum(usage.cache_write or 0 for usage in usages),
-        reasoning_tokens=sums.reasoning_tokens + sum(usage.reasoning or 0 for usage in usages),
-        error_type=error_types[-1] if error_types else sums.error_type,
+        failed_steps=sums.failed_steps + sum(failed),
+        input_tokens=sums.input_tokens + input_,
+        output_tokens=sums.output_tokens + output,
+        total_tokens=sums.total_tokens + total,
+        cache_read_tokens=sums.cache_read_tokens + cache_read,
+        cache_write_tokens=sums.cache_write_tokens + cache_write,
+        reasoning_tokens=sums.reasoning_tokens + reasoning,
+        error_type=next(filter(None, reversed(error_types)), sums.error_type),
     )
 
 

@@ -90,7 +90,7 @@ def step_place(step: Step, run: Place) -> Place:
 def shared_by(settled: SettledStep, usage: Usage, status: SpanStatus, place: Place) -> Shared:
     """What the step's spans share; `place` is the step's own."""
     step = settled.step
-    layers = (values.layer(identity(step)), place.layer(step.agent_id, settled.outcome.value))
+    layers = (values.layer(identity(step)), place.layer(step.agent_id, str(settled.outcome)))
     return Shared(place, layers, settled, status, suspect(settled, usage))
 
 
@@ -127,7 +127,7 @@ def step_span(shared: Shared, times: Interval) -> Span:
         step.provider_category,
         step.provider_id,
         step.project_id,
-        times.timing.value,
+        str(times.timing),
     )
     layers: tuple[Attributes, ...] = (*shared.layers, values.shared(_STEP, told))
     if step.tid or step.request_id:
@@ -155,7 +155,7 @@ def chat_span(shared: Shared, usage: Usage, times: Interval, parent_id: bytes) -
     limit = step.context_window_limit
     asked = _asked(step.provider_name, step.model, step.model_handle, step.model_endpoint)
     finish_reasons = (step.stop_reason,) if step.stop_reason else None
-    told = values.shared(_CHAT, (status.error_type, finish_reasons, limit, times.timing.value))
+    told = values.shared(_CHAT, (status.error_type, finish_reasons, limit, str(times.timing)))
     return Span(
         place.trace_id,
         ids.span_id(place.trace_id, ids.CHAT, step.id),
