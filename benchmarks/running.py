@@ -37,31 +37,35 @@ class Idle:
         start_cpu: seconds of CPU from exec until its first sweep is over.
         share: of one core, at the default interval.
         rss: memory in MiB after that, no step seen yet.
-        rss_later: memory in MiB once some steps were sent.
+        rss_asked: memory in MiB once somebody asked for a page, which is when the web server is loaded.
+        rss_later: memory in MiB once some steps were sent, too.
     """
 
     start_cpu: float
     share: float
     rss: float
+    rss_asked: float
     rss_later: float
 
 
 def idle(seconds: float) -> Idle:
     """Start one, and leave it alone for so long: five seconds at least, for runs from before it are none of its."""
-    with staged(_HISTORY) as stage, _bridge(stage, BRIDGE_START_FROM="now") as (pid, _):
+    with staged(_HISTORY) as stage, _bridge(stage, BRIDGE_START_FROM="now") as (pid, url):
         _until_swept(stage)
         time.sleep(1.0)
         begin, since = cpu_of(pid), time.perf_counter()
         time.sleep(seconds)
         share = (cpu_of(pid) - begin) / (time.perf_counter() - since)
         rss = rss_of(pid) / 1024
+        urllib.request.urlopen(f"{url}/livez", timeout=10).close()
+        asked = rss_of(pid) / 1024
         for _ in range(_SOME):
             ask(f"{stage.letta}/bench/grow")
         _until(
             lambda: ask(f"{stage.otlp}/bench/stats")["counts"].get("spans.invoke_agent", 0) == _SOME, "a run's end"
         )
         time.sleep(1.0)
-        return Idle(begin, share, rss, rss_of(pid) / 1024)
+        return Idle(begin, share, rss, asked, rss_of(pid) / 1024)
 
 
 def freshness(*, hook: bool, samples: int, interval: float) -> Sequence[float]:

@@ -15,6 +15,8 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from bridge.listening import authority, listener
+
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -31,31 +33,33 @@ async def hosted(app: ASGIApp, *, host: str = LOOPBACK, port: int = 0, keep_aliv
     Raises:
         OSError, UnicodeError: nothing can listen there.
     """
-    with _listener(host, port) as listener:
-        config = uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=keep_alive,
-            timeout_graceful_shutdown=1,
-        )
-        server = _Server(config)
-        task = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
-            yield f"http://{authority(host, listener.getsockname()[1])}"
-        finally:
-            server.should_exit = True
-            await task
+    with listener(host, port) as listening:
+        async with answered(app, listening, keep_alive=keep_alive):
+            yield f"http://{authority(host, listening.getsockname()[1])}"
 
 
-def authority(host: str, port: int) -> str:
-    """The two as they stand in a URL."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+@contextlib.asynccontextmanager
+async def answered(app: ASGIApp, listening: socket.socket, *, keep_alive: int = 5) -> AsyncIterator[None]:
+    """Serve `app` to who connects to a socket, which is closed afterwards."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=keep_alive,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
 
 
 class _Server(uvicorn.Server):
@@ -64,19 +68,3 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    """A socket that says TCP by number: asyncio sends at once (TCP_NODELAY) only on those, else 40 ms late."""
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -1,17 +1,17 @@
 """`/` for people, /metrics for Prometheus, /livez and /readyz for whoever watches the process.
 
-Imported only when serving is on: the web server costs a third of a second of start-up. It runs on the bridge's own
-loop, handles no signals and logs nothing but its own errors. An address that cannot be bound raises SettingsError
-before anything is served; a page that cannot be made is a 503 with one line, and costs the bridge nothing else.
+Imported only when somebody asks (`bridge.listening`). The web server runs on the bridge's own loop, handles no
+signals and logs nothing but its own errors. A page that cannot be made is a 503 with one line, and costs the bridge
+nothing else.
 On the loopback, pages that tell of agents answer to its own names alone (`asked_as`); whoever watches the process may
 ask by any name, and Letta's hook, which has a key.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -21,12 +21,11 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from bridge.asked_as import guarded
-from bridge.causes import why
 from bridge.clock import Clock
-from bridge.errors import BridgeError, SettingsError
+from bridge.errors import BridgeError
 from bridge.health import Health
 from bridge.hook import PATH, Hook
-from bridge.hosting import authority, hosted
+from bridge.hosting import answered
 from bridge.status.page import StatusPage
 
 Messages = Callable[[], Awaitable[Iterable[ExportMetricsServiceRequest]]]
@@ -91,24 +90,6 @@ def _directory(pages: Iterable[str]) -> ASGIApp:
     return PlainTextResponse(text, _MISSING)
 
 
-@contextlib.asynccontextmanager
-async def serving(app: ASGIApp, *, host: str, port: int) -> AsyncIterator[str]:
-    """Serve `app` while the block runs, and yield its base URL; port 0 takes a free one.
-
-    Raises:
-        SettingsError: nothing can listen there.
-    """
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            url = await stack.enter_async_context(hosted(guarded(app, host, but=_ANY_NAME), host=host, port=port))
-        except (OSError, UnicodeError) as error:
-            raise SettingsError(
-                f"cannot listen on {authority(host, port)}: {_why(error)}; "
-                "free it, or set BRIDGE_LISTEN to another address, or to off"
-            ) from error
-        yield url
-
-
-def _why(error: OSError | UnicodeError) -> str:
-    """The system's own words; it has none for a name that nobody knows."""
-    return "no such host" if isinstance(error, socket.gaierror | UnicodeError) else why(error)
+def answering(app: ASGIApp, listening: socket.socket, *, host: str) -> AbstractAsyncContextManager[None]:
+    """Serve `app` to who connects to a socket on `host` and asks by a name that is answered there."""
+    return answered(guarded(app, host, but=_ANY_NAME), listening)

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from bridge.asked_as import may_be_asked_as
 from bridge.hook import PATH
-from bridge.serve import serving
+from bridge.listening import serving
 
 OWN = ["127.0.0.1", "localhost", "LOCALHOST:1", "localhost.", "x.localhost", "[::1]:9464", "10.0.0.7:80",
        "host.docker.internal:9464", "host.containers.internal"]  # fmt: skip
@@ -28,7 +28,7 @@ async def page(_: Request) -> Response:
 @pytest.fixture
 async def browser() -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Route(path, page) for path in ("/", "/metrics", "/livez", "/readyz", PATH)])
-    async with serving(app, host="127.0.0.1", port=0) as url, httpx.AsyncClient(base_url=url) as browser:
+    async with serving(lambda: app, host="127.0.0.1", port=0) as url, httpx.AsyncClient(base_url=url) as browser:
         yield browser
 
 

@@ -16,8 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.errors import LedgerError, SettingsError
 from bridge.health import Health
+from bridge.listening import serving
 from bridge.observe import SelfMetrics
-from bridge.serve import Pages, serving
+from bridge.serve import Pages
 
 NOW = 1_700_000_000.0
 
@@ -72,7 +73,7 @@ def pages(health: Health, clock: Clock, metrics: Metrics) -> Pages:
 
 @asynccontextmanager
 async def visiting(pages: Pages, host: str = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(pages.app(), host=host, port=0) as url, httpx.AsyncClient(base_url=url) as browser:
+    async with serving(pages.app, host=host, port=0) as url, httpx.AsyncClient(base_url=url) as browser:
         yield browser
 
 
@@ -166,7 +167,7 @@ async def test_a_port_that_is_taken_is_one_line(pages: Pages) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError) as error:
-            async with serving(pages.app(), host="127.0.0.1", port=port):
+            async with serving(pages.app, host="127.0.0.1", port=port):
                 raise AssertionError("served")
     assert str(error.value) == (
         f"cannot listen on 127.0.0.1:{port}: Address already in use; "
@@ -177,14 +178,14 @@ async def test_a_port_that_is_taken_is_one_line(pages: Pages) -> None:
 
 async def test_an_address_of_another_machine_is_one_line(pages: Pages) -> None:
     with pytest.raises(SettingsError, match=r"cannot listen on 192\.0\.2\.1:80: [^\n]+; free it"):
-        async with serving(pages.app(), host="192.0.2.1", port=80):
+        async with serving(pages.app, host="192.0.2.1", port=80):
             raise AssertionError("served")
 
 
 @pytest.mark.parametrize("host", ["a..b", "fe80::1%missing"])  # both fail without asking a name server
 async def test_a_host_that_does_not_exist_is_one_line(pages: Pages, host: str) -> None:
     with pytest.raises(SettingsError, match=r"^cannot listen on \S+:80: no such host; free it[^\n]+$"):
-        async with serving(pages.app(), host=host, port=80):
+        async with serving(pages.app, host=host, port=80):
             raise AssertionError("served")
 
 
@@ -192,7 +193,7 @@ async def test_the_port_is_free_afterwards(pages: Pages) -> None:
     async with visiting(pages) as browser:
         await browser.get("/livez")  # leaves a connection open, as scrapers do
         port = browser.base_url.port
-    async with serving(pages.app(), host="127.0.0.1", port=port or 0):
+    async with serving(pages.app, host="127.0.0.1", port=port or 0):
         pass
 
 
@@ -234,7 +235,7 @@ async def test_a_page_that_hangs_does_not_keep_the_bridge(health: Health, clock:
         raise AssertionError("went on")
 
     async with asyncio.timeout(20), httpx.AsyncClient(timeout=20) as browser:
-        async with serving(Pages(health, clock, hang).app(), host="127.0.0.1", port=0) as url:
+        async with serving(Pages(health, clock, hang).app, host="127.0.0.1", port=0) as url:
             request = asyncio.create_task(browser.get(f"{url}/metrics"))
             await asked.wait()
         assert (await request).status_code == 500

@@ -15,18 +15,25 @@ import pytest
 from receivers import HttpReceiver, hangs
 
 LATER = {
+    "anyio",
     "bridge.app.backfill",
     "bridge.backfill",
     "bridge.commands.state_text",
     "bridge.demo",
     "bridge.doctor",
     "bridge.export.grpc",
+    "bridge.export.file",
     "bridge.export.via_httpx",
     "bridge.exposition",
+    "bridge.hook",
+    "bridge.hosting",
+    "bridge.serve",
     "bridge.settings.file",
     "bridge.settings.generate",
     "bridge.source.via_httpx",
+    "bridge.status.page",
     "bridge.status.render",
+    "click",
     "difflib",
     "genai_prices",
     "grpc",
@@ -40,12 +47,13 @@ LATER = {
     "opentelemetry.sdk.trace",
     "prometheus_client",
     "requests",
-    "starlette.applications",
+    "starlette",
     "tqdm",
     "urllib.request",
+    "uvicorn",
     "yaml",
 }
-AT_MOST = 780  # modules, the standard library's among them; raise it knowingly
+AT_MOST = 680  # modules, the standard library's among them; raise it knowingly
 
 
 async def imported(folder: Path) -> list[str]:
@@ -69,7 +77,7 @@ async def imported(folder: Path) -> list[str]:
 
 async def test_nothing_is_imported_before_it_is_needed(tmp_path: Path) -> None:
     modules = await imported(tmp_path)
-    assert {"bridge.sweep.sweep", "bridge.serve", "bridge.export.http", "httptools"} <= set(modules), (
+    assert {"bridge.sweep.sweep", "bridge.listening", "bridge.export.http", "httptools"} <= set(modules), (
         "the list is not what it should be"
     )
     early = {name for name in modules for later in LATER if name == later or name.startswith(f"{later}.")}

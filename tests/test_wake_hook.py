@@ -19,7 +19,8 @@ from bridge.clock import SystemClock
 from bridge.errors import SettingsError
 from bridge.health import Health
 from bridge.hook import Hook
-from bridge.serve import Pages, serving
+from bridge.listening import serving
+from bridge.serve import Pages
 from bridge.settings import load
 from bridge.wake import Outcome
 
@@ -49,7 +50,7 @@ async def no_metrics() -> Iterable[ExportMetricsServiceRequest]:
 async def served(hook: Hook | None) -> AsyncIterator[httpx.AsyncClient]:
     pages = Pages(Health(interval=5, turned_at=0), SystemClock(), no_metrics)
     async with (
-        serving(pages.app(hook=hook), host="127.0.0.1", port=0) as url,
+        serving(lambda: pages.app(hook=hook), host="127.0.0.1", port=0) as url,
         httpx.AsyncClient(base_url=url, timeout=20) as letta,
     ):
         yield letta

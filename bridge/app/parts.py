@@ -16,7 +16,6 @@ from bridge.export.console import ConsoleSink
 from bridge.export.encode import encode_batches
 from bridge.export.endpoint import Endpoint
 from bridge.export.examples import Examples
-from bridge.export.file import FileSink
 from bridge.export.logs import encode_log_batches
 from bridge.export.route import RoutedSink
 from bridge.export.sink import open_sink
@@ -164,6 +163,8 @@ def backend(settings: Settings, clock: Clock) -> Sink:
         elif kind == "console":
             sinks[signal] = ConsoleSink(sys.stdout)
         elif kind == "file":
+            from bridge.export.file import FileSink  # noqa: PLC0415 - takes protobuf's JSON along: only where chosen
+
             assert settings.export.file is not None
             sinks[signal] = FileSink(settings.export.file)
     return RoutedSink(sinks)

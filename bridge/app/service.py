@@ -8,6 +8,7 @@ import gc
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from bridge.export.examples import Examples
 from bridge.follow.decide import Policy
 from bridge.health import Health
 from bridge.ledger.ledger import Ledger
+from bridge.listening import serving
 from bridge.log import get_logger
 from bridge.metrics import Metrics
 from bridge.observe import SelfMetrics
@@ -50,7 +52,7 @@ from bridge.sweep.waking import Waking
 from bridge.wake import Wakes
 
 if TYPE_CHECKING:
-    from bridge.hook import Hook
+    from starlette.types import ASGIApp
 
 _log = get_logger(__name__)
 
@@ -218,23 +220,24 @@ async def _ledger(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 
 @contextlib.asynccontextmanager
 async def _serving(settings: Settings, service: Service) -> AsyncIterator[None]:
-    if settings.serve.listen is None:
+    listen = settings.serve.listen
+    if listen is None:
         yield
         return
-    from bridge.serve import Pages, serving  # noqa: PLC0415 - the web server costs start-up time: only where used
-    from bridge.status.page import StatusPage  # noqa: PLC0415 - the same
-
     clock = SystemClock()
-    status = StatusPage(service.watched(), settings, masking(settings), clock, clock.now())
-    pages = Pages(service.health, clock, service.messages).app(hook=_hook(settings, service), status=status)
-    async with serving(pages, host=settings.serve.listen.host, port=settings.serve.listen.port) as url:
+    pages = partial(_pages, settings, service, clock, started_at=clock.now())
+    async with serving(pages, host=listen.host, port=listen.port) as url:
         _log.info("serving", status=f"{url}/", metrics=f"{url}/metrics")
         yield
 
 
-def _hook(settings: Settings, service: Service) -> Hook | None:
-    """What Letta's webhook may call; nothing without a key."""
-    from bridge.hook import Hook  # noqa: PLC0415 - as above
+def _pages(settings: Settings, service: Service, clock: Clock, *, started_at: float) -> ASGIApp:
+    """All pages of a service, and what Letta's webhook may call where there is a key."""
+    from bridge.hook import Hook  # noqa: PLC0415 - as the web server: loaded when a page is first asked for
+    from bridge.serve import Pages  # noqa: PLC0415 - the same
+    from bridge.status.page import StatusPage  # noqa: PLC0415 - the same
 
     key = settings.serve.wake_key
-    return Hook(key, service.wake, service.count_wakeup, SystemClock()) if key else None
+    hook = Hook(key, service.wake, service.count_wakeup, clock) if key else None
+    status = StatusPage(service.watched(), settings, masking(settings), clock, started_at)
+    return Pages(service.health, clock, service.messages).app(hook=hook, status=status)

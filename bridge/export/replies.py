@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -76,6 +75,8 @@ def _parse_protobuf(body: bytes, into: Message) -> None:
 
 
 def _parse_json(body: bytes, into: Message) -> None:
+    from google.protobuf import json_format  # noqa: PLC0415 - a tenth of a MB: most backends answer in protobuf
+
     try:
         json_format.Parse(body, into, ignore_unknown_fields=True)
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:

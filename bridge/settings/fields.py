@@ -47,7 +47,10 @@ class Kind:
 class Section(BaseModel):
     """Base of every part of the settings: frozen, nothing unknown, no input in pydantic's own messages."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+    # Built when it is first validated: that of the whole has the parts in it, and theirs alone are never asked for.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, defer_build=True
+    )
 
 
 def setting(
@@ -67,9 +70,9 @@ def setting(
     return Field(default, description=description, repr=shown, json_schema_extra=extra)
 
 
-def section(model: type[Section], *, prefix: str = "") -> Any:
-    """A field that holds a section; `prefix` goes in front of its variables' names."""
-    return Field(default_factory=model, json_schema_extra={"prefix": prefix})
+def section(*, prefix: str = "") -> Any:
+    """A field that holds a section, by default with all its defaults; `prefix` goes before its variables' names."""
+    return Field(default_factory=dict, json_schema_extra={"prefix": prefix})
 
 
 @dataclass(frozen=True)

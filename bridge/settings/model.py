@@ -193,9 +193,9 @@ class OtlpEndpoint(Section):
 class Otlp(OtlpEndpoint):
     """Where spans, metrics and log events are sent: the standard OTLP settings, for all signals."""
 
-    traces: OtlpEndpoint = section(OtlpEndpoint, prefix="OTEL_EXPORTER_OTLP_TRACES_")
-    metrics: OtlpEndpoint = section(OtlpEndpoint, prefix="OTEL_EXPORTER_OTLP_METRICS_")
-    logs: OtlpEndpoint = section(OtlpEndpoint, prefix="OTEL_EXPORTER_OTLP_LOGS_")
+    traces: OtlpEndpoint = section(prefix="OTEL_EXPORTER_OTLP_TRACES_")
+    metrics: OtlpEndpoint = section(prefix="OTEL_EXPORTER_OTLP_METRICS_")
+    logs: OtlpEndpoint = section(prefix="OTEL_EXPORTER_OTLP_LOGS_")
 
 
 class Export(Section):
@@ -313,14 +313,14 @@ class Settings(Section):
         "OTEL_SERVICE_NAME",
         "The service.name of all that is sent. A service.name in OTEL_RESOURCE_ATTRIBUTES wins over the file.",
     )
-    letta: Letta = section(Letta)
-    poll: Poll = section(Poll)
-    map: Map = section(Map)
-    otlp: Otlp = section(Otlp, prefix="OTEL_EXPORTER_OTLP_")
-    export: Export = section(Export)
-    metrics: Metrics = section(Metrics)
-    ledger: Ledger = section(Ledger)
-    backfill: Backfill = section(Backfill)
-    serve: Serve = section(Serve)
-    log: Log = section(Log)
+    letta: Letta = section()
+    poll: Poll = section()
+    map: Map = section()
+    otlp: Otlp = section(prefix="OTEL_EXPORTER_OTLP_")
+    export: Export = section()
+    metrics: Metrics = section()
+    ledger: Ledger = section()
+    backfill: Backfill = section()
+    serve: Serve = section()
+    log: Log = section()
     notes: tuple[str, ...] = ()

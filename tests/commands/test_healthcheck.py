@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from bridge.clock import SystemClock
 from bridge.health import Health
-from bridge.serve import Pages, serving
+from bridge.listening import serving
+from bridge.serve import Pages
 
 
 async def healthcheck(*arguments: str, **environ: str) -> tuple[int | None, str, str]:
@@ -47,7 +48,7 @@ class Bridge:
             return []
 
         pages = Pages(self.health, self.clock, nothing)  # type: ignore[arg-type]
-        async with serving(pages.app(), host=host, port=0) as url:
+        async with serving(pages.app, host=host, port=0) as url:
             yield int(url.rpartition(":")[2])
 
 
@@ -121,7 +122,7 @@ async def test_whatever_answers_it_is_one_printable_line(answer: Response) -> No
     async def page(_: Request) -> Response:
         return answer
 
-    async with serving(Starlette(routes=[Route("/livez", page)]), host="127.0.0.1", port=0) as url:
+    async with serving(lambda: Starlette(routes=[Route("/livez", page)]), host="127.0.0.1", port=0) as url:
         code, _, errors = await healthcheck(BRIDGE_LISTEN=url.removeprefix("http://"))
     assert code == 1
     assert errors[:-1].isprintable()

@@ -10,9 +10,11 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from status.status_world import NOW, Page, StatusWorld
+from structlog.testing import capture_logs
 
 from bridge.clock import Clock
-from bridge.serve import Pages, serving
+from bridge.listening import serving
+from bridge.serve import Pages
 from bridge.settings import load
 from bridge.status import render
 from bridge.status.page import StatusPage
@@ -42,7 +44,7 @@ async def no_messages() -> Iterable[ExportMetricsServiceRequest]:
 @pytest.fixture
 async def browser(world: StatusWorld) -> AsyncIterator[httpx.AsyncClient]:
     app = Pages(world.health, CLOCK, no_messages).app(status=of(world))
-    async with serving(app, host="127.0.0.1", port=0) as url, httpx.AsyncClient(base_url=url) as browser:
+    async with serving(lambda: app, host="127.0.0.1", port=0) as url, httpx.AsyncClient(base_url=url) as browser:
         yield browser
 
 
@@ -106,20 +108,17 @@ async def test_parts_that_fail_are_named_on_the_page(browser: httpx.AsyncClient,
 
 
 async def test_where_nothing_can_be_shown_it_is_one_line_and_said_once(
-    browser: httpx.AsyncClient,
-    world: StatusWorld,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    browser: httpx.AsyncClient, world: StatusWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: object) -> object:
         raise FileNotFoundError("status.html")
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, capture_logs() as said:
         patch.setattr(render, "_environment", fails)
         answers = [await browser.get("/") for _ in range(2)]
     expected = "the status page cannot be made: FileNotFoundError; /readyz and /metrics may answer\n"
     assert [(answer.status_code, answer.text) for answer in answers] == [(503, expected)] * 2
-    assert capsys.readouterr().out.count("the status page cannot be made") == 1
+    assert [line["event"] for line in said] == ["the status page cannot be made: FileNotFoundError"]
     assert (await browser.get("/")).status_code == 200
 
 
