@@ -82,7 +82,8 @@ class SelfMetrics:
         self._disabled = os.environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true"
         self._clock = SystemClock()
         self._start_ns = round(self._clock.now() * _NS)
-        self._totals: dict[SeriesKey, Total] = {}
+        self._counts: dict[SeriesKey, int] = {}
+        self._sweeps = Total()
         self._gauges: dict[str, Mapping[Attributes, float]] = {}
         self._told: dict[SeriesKey, Total] = {}
         self._told_until_ns = self._start_ns
@@ -107,7 +108,7 @@ class SelfMetrics:
 
     def sweep(self, seconds: float) -> None:
         """A sweep ended."""
-        self._add(_SWEEP, seconds)
+        self._sweeps = self._sweeps.plus(observed_by(_SWEEP, [seconds]))
 
     def lag(self, seconds: float) -> None:
         """How old the oldest thing is that is due and not visited, or read and not delivered; 0 for nothing."""
@@ -139,13 +140,13 @@ class SelfMetrics:
 
     def message(self) -> ExportMetricsServiceRequest:
         """Everything so far, cumulative since the start of the process."""
-        return self._message({key: Counted(total, self._start_ns) for key, total in self._totals.items()})
+        return self._message({key: Counted(total, self._start_ns) for key, total in self._totals().items()})
 
     def difference(self) -> ExportMetricsServiceRequest:
         """What came since the last call of this, of counters and histograms; gauges as they are."""
         since_ns, before = self._told_until_ns, self._told
-        self._told_until_ns, self._told = self._now_ns(), dict(self._totals)
-        moved = {key: total for key, total in self._totals.items() if before.get(key) != total}
+        self._told_until_ns, self._told = self._now_ns(), self._totals()
+        moved = {key: total for key, total in self._told.items() if before.get(key) != total}
         return self._message(
             {key: Counted(minus(total, before.get(key, Total())), since_ns) for key, total in moved.items()},
             delta=True,
@@ -167,11 +168,17 @@ class SelfMetrics:
         """No point ends before it began, wherever the clock was set."""
         return max(round(self._clock.now() * _NS), self._told_until_ns)
 
-    def _add(self, instrument: Instrument, value: float, **attributes: str) -> None:
-        key: SeriesKey = (instrument.name, tuple(attributes.items()))
-        if key not in self._totals and sum(name == instrument.name for name, _ in self._totals) >= _MAX_SERIES:
-            key = (instrument.name, OVERFLOW)
-        self._totals[key] = self._totals.get(key, Total()).plus(observed_by(instrument, [value]))
+    def _add(self, counter: Instrument, count: int, **attributes: str) -> None:
+        key: SeriesKey = (counter.name, tuple(attributes.items()))
+        if key not in self._counts and sum(name == counter.name for name, _ in self._counts) >= _MAX_SERIES:
+            key = (counter.name, OVERFLOW)
+        self._counts[key] = self._counts.get(key, 0) + count
+
+    def _totals(self) -> dict[SeriesKey, Total]:
+        totals = {key: Total(sum=count) for key, count in self._counts.items()}
+        if self._sweeps.count:
+            totals[_SWEEP.name, ()] = self._sweeps
+        return totals
 
     def _set(self, instrument: Instrument, value: float) -> None:
         self._gauges[instrument.name] = {(): value}

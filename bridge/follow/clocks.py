@@ -22,8 +22,10 @@ _JUMP: Final = 60.0  # seconds; a Date header has whole ones, and a reading can 
 
 def steady(followed: FollowedRun, reading: Reading) -> FollowedRun:
     """The run with its times as they would be had the bridge's clock always run as it does now."""
-    ahead = None if reading.server_now is None else reading.server_now - reading.at
-    shift = _shift(followed, ahead)
+    shift = _shift(followed, reading.server_ahead)
+    newest = max(followed.first_seen, followed.last_news, followed.over_since or 0.0, *followed.waiting.values())
+    if not shift and newest <= reading.at:
+        return followed
 
     def moved(time: float) -> float:
         return min(time + shift, reading.at)
@@ -34,7 +36,6 @@ def steady(followed: FollowedRun, reading: Reading) -> FollowedRun:
             "last_news": moved(followed.last_news),
             "over_since": None if followed.over_since is None else moved(followed.over_since),
             "waiting": {step_id: moved(since) for step_id, since in followed.waiting.items()},
-            "server_ahead": followed.server_ahead if ahead is None else ahead,
             "shifted": followed.shifted + shift,
         }
     )

@@ -68,35 +68,35 @@ def decide(followed: FollowedRun, reading: Reading, policy: Policy) -> Decision:
     # A page that brought steps may have been cut.
     once_more = bool(settled) and due is Closing.OVER and not reading.ended
     closing = None if once_more else due
-    run = followed.model_copy(
-        update={
-            "agent_id": reading.run.agent_id or followed.agent_id,
-            "status": reading.run.status,
-            "stop_reason": reading.run.stop_reason,
-            "over_since": since,
-            "cursor": progress.cursor,
-            "trail": progress.trail,
-            "sent": progress.sent,
-            "usual": (is_usual := usual(followed, settled)),
-            "noted": followed.noted | unusual(settled, is_usual),
-            "told": followed.told or ((followed.status, followed.stop_reason) if followed.span_sent else None),
-            "waiting": {step.id: view.since(step) for step in view.waiting(verdicts)},
-            "seen": seen,
-            "last_news": at if news else followed.last_news,
-            "last_visit": at,
-        }
-    )
+    last_news = at if news else followed.last_news
+    waiting = {step.id: view.since(step) for step in view.waiting(verdicts)}
+    remembered = {
+        "agent_id": reading.run.agent_id or followed.agent_id,
+        "status": reading.run.status,
+        "stop_reason": reading.run.stop_reason,
+        "over_since": since,
+        "cursor": progress.cursor,
+        "trail": progress.trail,
+        "sent": progress.sent,
+        "usual": (is_usual := usual(followed, settled)),
+        "noted": followed.noted | unusual(settled, is_usual),
+        "told": followed.told or ((followed.status, followed.stop_reason) if followed.span_sent else None),
+        "waiting": waiting,
+        "seen": seen,
+        "last_news": last_news,
+        "last_visit": at,
+        "server_ahead": followed.server_ahead if reading.server_ahead is None else reading.server_ahead,
+    }
     if closing:
         may_go_on = closing is Closing.STALE and reading.run.status in ACTIVE
-        phase = Phase.DORMANT if may_go_on else Phase.CLOSED
-        return Decision(settled, run.model_copy(update={"phase": phase, "sent": (), "waiting": {}}), closing)
-    if once_more or (settled and reading.more):
-        next_visit = _AT_ONCE
+        remembered |= {"phase": Phase.DORMANT if may_go_on else Phase.CLOSED, "sent": (), "waiting": {}}
+    elif once_more or (settled and reading.more):
+        remembered["next_visit"] = _AT_ONCE
     elif drained and since is not None:
-        next_visit = since + policy.settle  # read once more, then closed
+        remembered["next_visit"] = since + policy.settle  # read once more, then closed
     else:
-        next_visit = _next_visit(run, policy)
-    return Decision(settled, run.model_copy(update={"next_visit": next_visit}))
+        remembered["next_visit"] = _next_visit(at, last_news, since, waiting.values(), policy)
+    return Decision(settled, followed.model_copy(update=remembered), closing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,13 +239,14 @@ def _fingerprint(reading: Reading) -> str:
     return f"{reading.run.status} {reading.run.stop_reason} {tail}"
 
 
-def _next_visit(run: FollowedRun, policy: Policy) -> float:
+def _next_visit(
+    at: float, last_news: float, over_since: float | None, waiting: Iterable[float], policy: Policy
+) -> float:
     """Soon after news, then ever more rarely, but never past the moment when something becomes due."""
-    at = run.last_visit
-    next_visit = at + max(_NEXT_SWEEP, (at - run.last_news) * _QUIET_SHARE)
-    deadlines = [since + policy.settle for since in run.waiting.values()]
-    if run.over_since is None:
-        deadlines.append(run.last_news + policy.stale_after)
+    next_visit = at + max(_NEXT_SWEEP, (at - last_news) * _QUIET_SHARE)
+    deadlines = [since + policy.settle for since in waiting]
+    if over_since is None:
+        deadlines.append(last_news + policy.stale_after)
     else:
-        deadlines += [run.over_since + policy.settle, run.over_since + policy.abandon_after]
+        deadlines += [over_since + policy.settle, over_since + policy.abandon_after]
     return min([next_visit, *(deadline for deadline in deadlines if deadline > at)])

@@ -36,10 +36,9 @@ def note(step: Step, outcome: Outcome) -> Noted:
 
 def usual(followed: FollowedRun, settled: Sequence[SettledStep]) -> Noted:
     """What the run's steps mostly are: noted when the first of them is sent; never that they go wrong."""
-    is_first = not (followed.cursor or followed.sent)
-    if is_first and settled and settled[0].outcome is Outcome.SUCCESS:
-        return note(*settled[0])
-    return followed.usual
+    if followed.cursor or followed.sent or not settled or _is(settled[0], followed.usual):
+        return followed.usual
+    return note(*settled[0]) if settled[0].outcome is Outcome.SUCCESS else followed.usual
 
 
 def unusual(settled: Iterable[SettledStep], usual: Noted) -> dict[str, Noted]:

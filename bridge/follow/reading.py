@@ -87,6 +87,11 @@ class Reading:
     server_now: float | None = None
     start: ReadFrom | None = None
 
+    @property
+    def server_ahead(self) -> float | None:
+        """Seconds that the server's clock was ahead of the bridge's."""
+        return None if self.server_now is None else self.server_now - self.at
+
 
 class SettledStep(NamedTuple):
     """A step that is over and whose belongings have arrived or were waited for: ready to be sent, once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Phase(StrEnum):
@@ -70,7 +70,7 @@ class FollowedRun(BaseModel):
     cursor: str | None = None  # every step up to this one is delivered
     trail: tuple[str, ...] = ()  # the last steps up to the cursor, oldest first: delivered too
     sent: tuple[str, ...] = ()  # steps past the cursor that are delivered too
-    waiting: dict[str, float] = {}  # steps that are final or orphaned but not settled → since when
+    waiting: dict[str, float] = Field(default_factory=dict)  # steps final or orphaned, not settled → since when
     seen: str = ""  # what the last visit saw, to tell news from none
     message_cursor: str | None = None  # messages up to this one belong to delivered steps
     tools_sent: tuple[str, ...] = ()  # tool calls of earlier runs' steps whose returns came with this run
@@ -78,7 +78,7 @@ class FollowedRun(BaseModel):
     fence_ns: int = 0  # no step still to come may start before this
     sums: Sums = Sums()
     usual: Noted = Noted()  # what its steps mostly are
-    noted: dict[str, Noted] = {}  # delivered steps that are otherwise, to compare with later
+    noted: dict[str, Noted] = Field(default_factory=dict)  # delivered steps that are otherwise, to compare with later
     told: tuple[str | None, str | None] | None = None  # status, stop reason: where the row says otherwise
     server_ahead: float | None = None  # seconds that the server's clock was ahead at the last visit
     shifted: float = 0.0  # by how much the times above were moved because the bridge's clock had jumped forward

@@ -21,10 +21,10 @@ _LAST_LOOK: Final = 0.05  # of the watch, before its end
 
 
 def entomb(run: FollowedRun, row: Run, closing: Closing, *, at: float, watch_for: float) -> FollowedRun:
-    """The run without what only an open one needs.
+    """The run with its span sent, and without what only an open one needs.
 
     Args:
-        run: closed or dormant, its span sent.
+        run: closed or dormant.
         row: as it was when that was made.
         closing: why it was made.
         at: the bridge's clock.
@@ -32,8 +32,10 @@ def entomb(run: FollowedRun, row: Run, closing: Closing, *, at: float, watch_for
     """
     said = (run_state(row, closing, run.sums), row.stop_reason)
     closed = run.phase is Phase.CLOSED
-    tomb = run.model_copy(
+    keep_until = at + watch_for if closed and watch_for else 0.0
+    return run.model_copy(
         update={
+            "span_sent": True,
             "trail": () if closed else run.trail,
             "sent": (),
             "waiting": {},
@@ -42,11 +44,9 @@ def entomb(run: FollowedRun, row: Run, closing: Closing, *, at: float, watch_for
             "told": None if said == (row.status, row.stop_reason) else said,
             "server_ahead": None,
             "shifted": 0.0,
-            "last_news": at,
-            "keep_until": at + watch_for if closed and watch_for else 0.0,
+            **_next_look(at, keep_until, at=at, watch_for=watch_for, awaits_approval=False),
         }
     )
-    return next_look(tomb, at=at, watch_for=watch_for, awaits_approval=False)
 
 
 def next_look(run: FollowedRun, *, at: float, watch_for: float, awaits_approval: bool) -> FollowedRun:
@@ -59,14 +59,21 @@ def next_look(run: FollowedRun, *, at: float, watch_for: float, awaits_approval:
         awaits_approval: whether it still does.
     """
     news = min(run.last_news, at)  # the clock may have been set back
-    keep_until = min(run.keep_until, at + watch_for) if watch_for else 0.0
+    look = _next_look(news, run.keep_until, at=at, watch_for=watch_for, awaits_approval=awaits_approval)
+    return run.model_copy(update=look)
+
+
+def _next_look(
+    news: float, keep_until: float, *, at: float, watch_for: float, awaits_approval: bool
+) -> dict[str, float]:
+    keep_until = min(keep_until, at + watch_for) if watch_for else 0.0
     wait = max(_FIRST_LOOK, at - news)
     if awaits_approval and watch_for:
         wait = min(wait, max(_APPROVAL_LOOK, (at - news) * _APPROVAL_SHARE))
         keep_until = at + watch_for
     last = keep_until - watch_for * _LAST_LOOK
     due = at + wait if at + wait <= last or at >= last else last
-    return run.model_copy(update={"last_news": news, "last_visit": at, "next_visit": due, "keep_until": keep_until})
+    return {"last_news": news, "last_visit": at, "next_visit": due, "keep_until": keep_until}
 
 
 def reopened(run: FollowedRun, *, at: float) -> FollowedRun:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 from aiolimiter import AsyncLimiter
 
@@ -35,7 +35,7 @@ from bridge.source.way import LONGEST, OK, Way
 if TYPE_CHECKING:
     import httpx
 
-Params = Mapping[str, str | int | bool | Sequence[str]]
+Params = Mapping[str, str | int | bool]
 
 _KEEPALIVE_SECONDS: Final = 4.0  # below the server's 5 s, so that we rarely race its close
 _SHORTEST_IN_RECORDS: Final = 16  # characters
@@ -107,7 +107,7 @@ class LettaClient:
         Args:
             path: below the base URL.
             endpoint: the route's template, a name of low cardinality for metrics.
-            params: the query; a sequence repeats its parameter.
+            params: the query.
 
         Raises:
             AnswerTooLong: the body is over the limit; a shorter page of the same may not be.
@@ -197,8 +197,10 @@ def _headers(access: Access) -> dict[str, str]:
 
 
 def _query(params: Params) -> str:
-    written = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
-    return urlencode(written, doseq=True)
+    return "&".join(
+        f"{name}={quote(value, safe='') if isinstance(value, str) else str(value).lower()}"
+        for name, value in params.items()
+    )
 
 
 def _way(access: Access, transport: httpx.AsyncBaseTransport | None) -> Way:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from bridge.errors import CursorIgnored
@@ -28,6 +28,7 @@ _PAGES_A_SWEEP: Final = 10
 _WHOLE_EVERY: Final = 60.0  # seconds
 _ENOUGH: Final = 1500  # rows that end a walk for now: they stay in memory until the sweep is over
 _NS: Final = 1_000_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +199,8 @@ def created_ns(run: Run) -> int:
 
 def ns(moment: datetime) -> int:
     """A time in nanoseconds since the epoch, without the rounding of a float."""
-    whole = int(moment.replace(microsecond=0).timestamp())
-    return whole * _NS + moment.microsecond * 1000
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1000
 
 
 def followed(run: Run, now: float) -> FollowedRun:

@@ -17,7 +17,7 @@ from bridge.follow.state import FollowedRun
 from bridge.source.letta import LettaSource
 from bridge.source.models import Run
 
-_PAGE: Final = 100  # rows: costs Letta little more than a single run does (0.16.8)
+_PAGE: Final = 100  # rows at least: costs Letta little more than a single run does (0.16.8)
 _NEXT: Final = 8  # the runs that are visited for certain, however slow the server
 _WORTH: Final = 3  # of which so many are missing
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,7 +39,8 @@ class Rows:
         missing = [run for run in due if run.id not in rows]
         if not self._pays or sum(run.id not in rows for run in due[:_NEXT]) < _WORTH:
             return rows
-        self._page = await self._page_below(max(missing, key=lambda run: (run.created_ns, run.id)))
+        newest = max(missing, key=lambda run: (run.created_ns, run.id))
+        self._page = await self._page_below(newest, max(_PAGE, len(missing)))
         shown = self._known(missing)
         self._pays = len(shown) >= _WORTH - 1  # the newest itself is not below it
         return rows | shown
@@ -48,11 +49,11 @@ class Rows:
         rows = {run.id: self._found.get(run.id) or self._page.get(run.id) for run in runs}
         return {run_id: row for run_id, row in rows.items() if row}
 
-    async def _page_below(self, newest: FollowedRun) -> Mapping[str, Run]:
+    async def _page_below(self, newest: FollowedRun, limit: int) -> Mapping[str, Run]:
         created = _EPOCH + timedelta(microseconds=newest.created_ns // 1000)
         try:
             with self._source.pager.another_walk():
-                page = await self._source.runs_before(Run(id=newest.id, created_at=created), _PAGE)
+                page = await self._source.runs_before(Run(id=newest.id, created_at=created), limit)
         except LettaError:  # of a server that fails for all, the visits will tell
             return {}
         return {run.id: run for run in page}

@@ -1,14 +1,14 @@
 """The step list of one run, as a visit reads it: from the right place on, and to an end that is proven.
 
-That a list is at its end only an empty page proves, or the run's own count: a short page may have been cut. Where
-Letta has lost the step that the run was read up to, the reading goes back to one that it still has (`follow.trail`);
-CursorUnknown is raised where no such place is safe.
+That a list is at its end its last step tells, which alone has a stop reason; else an empty page proves it, or the
+run's own count: a short page may have been cut. Where Letta has lost the step that the run was read up to, the
+reading goes back to one that it still has (`follow.trail`); CursorUnknown is raised where no such place is safe.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bridge.errors import CursorUnknown
 from bridge.follow.reading import ReadFrom
@@ -72,15 +72,25 @@ async def proven(source: LettaSource, run_id: str, read: StepList, metrics: RunM
     """
     if read.ended or read.more:
         return read
-    if is_whole(read, metrics):
-        return replace(read, ended=True)
+    if has_last_step(read.page) or is_whole(read, metrics):
+        return StepList(read.page, read.start, more=False, ended=True)
     if read.page.last is None:
         return read
     try:
         further, more = await source.steps(run_id, read.page.last)
     except CursorUnknown:  # that step was deleted just now: the next visit goes back
         return read
-    return replace(read, page=joined(read.page, further), more=more, ended=not further.order)
+    return StepList(joined(read.page, further), read.start, more=more, ended=not further.order)
+
+
+def has_last_step(page: Page[Step]) -> bool:
+    """Whether the page ends with the run's last step: the steps before that one keep stop_reason null (0.16.8).
+
+    Where others have one too, it tells nothing. A last step may have none; and one that was cut off nevertheless is
+    found by the looks at closed runs.
+    """
+    speaking = [step.id for step in page.items if step.stop_reason]
+    return len(speaking) == 1 and speaking[0] == page.order[-1]
 
 
 def is_whole(read: StepList, metrics: RunMetrics | None) -> bool:
@@ -117,7 +127,7 @@ async def _read(source: LettaSource, followed: FollowedRun, start: ReadFrom) -> 
     delivered = followed.delivered
     page, more = await source.steps(followed.id, start.step_id)
     further = page
-    while further.last and delivered.issuperset(page.order):
+    while further.last and delivered.issuperset(page.order) and (more or not has_last_step(page)):
         further, more = await source.steps(followed.id, further.last)
         page = joined(page, further)
     return StepList(page, start, more=more, ended=not further.order)

@@ -50,7 +50,8 @@ from bridge.trouble import Recurring, Trouble
 
 _log = get_logger(__name__)
 
-_CHUNK: Final = 64  # runs taken from the ledger at once
+_CHUNK: Final = 64  # runs taken from the ledger at once, and sent and committed together
+_LONGEST_CHUNK: Final = 4  # times that: it doubles while all of one are visited, for each costs a commit
 _LOOKS: Final = 8  # at once: the least important work lets a woken run wait for no longer
 _FULL: Final = 2_000  # spans in hand that end a chunk early, so that memory stays bounded
 _OFTEN: Final = 2.0  # seconds after which a chunk ends too, so that what is read is seen soon
@@ -174,22 +175,24 @@ class Sweep:
         shown = Rows(self._source, rows)
         report.left = report.listing = self._discovery.unfinished
         await self._send(Outbox())  # runs that cannot be read
-        deadline = started + self._limits.patience
-        while due := await self._due(report, started):
+        deadline, limit = started + self._limits.patience, _CHUNK
+        while due := await self._due(report, started, limit):
             if self._reads.stopped or self._clock.now() >= deadline:
                 report.left = True
                 break
             self._on_progress()
             until = min(deadline, self._clock.now() + _OFTEN)
-            of_due = await self._reads(shown.of(due))
+            of_due, before = await self._reads(shown.of(due)), report.visits
             await self._chunk(due, _Chunk(of_due, Outbox(), report, started, until))
+            all_visited = report.visits - before == len(due)
+            limit = min(2 * limit, _LONGEST_CHUNK * _CHUNK) if all_visited else _CHUNK
         await self._read_loose_steps(report)
         if not report.left:
             await self._look_again(report, rows, started)
 
-    async def _due(self, report: Report, started: float) -> Sequence[FollowedRun]:
+    async def _due(self, report: Report, started: float, limit: int) -> Sequence[FollowedRun]:
         await self._woken_meanwhile(report, started)
-        return await self._ledger.due(now=started, limit=_CHUNK)
+        return await self._ledger.due(now=started, limit=limit)
 
     async def _woken_meanwhile(self, report: Report, started: float) -> None:
         if self._is_woken():
@@ -288,15 +291,14 @@ class Sweep:
             followed = followed.model_copy(update={"sent": (*followed.sent, *ids)})
         decision = self._judge(followed, reading, self._policy)
         mapped = map_steps(decision, reading, self._options)
-        run = mapped.run.model_copy(update={"message_cursor": message_cursor(decision, reading)})
-        telemetry = mapped.telemetry
+        run, telemetry = mapped.run, mapped.telemetry
         if decision.closing:
             chunk.report.closed += not run.span_sent
             telemetry = telemetry.plus(self._end(run, reading, decision.closing))
-            run = run.model_copy(update={"span_sent": True})
             run = entomb(run, reading.run, decision.closing, at=now, watch_for=self._policy.watch_for)
         # A visit is dated by its sweep, so that only one of before the clock was set back lies ahead of it.
-        chunk.outbox.add_run(run.model_copy(update={"last_visit": chunk.started}), telemetry)
+        visited = {"last_visit": chunk.started, "message_cursor": message_cursor(decision, reading)}
+        chunk.outbox.add_run(run.model_copy(update=visited), telemetry)
         chunk.report.steps += len(decision.settled)
 
     def _end(self, run: FollowedRun, reading: Reading, closing: Closing) -> Telemetry:

@@ -127,8 +127,8 @@ class Visitor:
         self, run: Run, followed: FollowedRun, order: Sequence[str], messages: Sequence[Message]
     ) -> Mapping[str, ForeignStep]:
         """Steps of earlier runs whose tools ran in this one: they had waited for approval."""
-        own = {*order, *followed.delivered}
-        strangers = {m.step_id for m in messages if m.tool_returns and m.step_id and m.step_id not in own}
+        returned = {message.step_id for message in messages if message.tool_returns and message.step_id}
+        strangers = returned.difference(order, followed.delivered)
         found = [await self._foreign_step(run, step_id) for step_id in sorted(strangers)]
         return {foreign.step_id: foreign for foreign in found if foreign}
 

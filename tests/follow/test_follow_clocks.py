@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.follow.clocks import steady
+from bridge.follow import clocks
 from bridge.follow.reading import Reading
 from bridge.follow.state import FollowedRun
 from bridge.source.models import Run
@@ -20,6 +20,12 @@ def followed(**fields: Any) -> FollowedRun:
 def reading(at: float, server_now: float | None) -> Reading:
     run = Run(id="run-1", created_at=datetime.fromtimestamp(T0, UTC))
     return Reading(run=run, steps=(), at=at, server_now=server_now)
+
+
+def steady(run: FollowedRun, read: Reading) -> FollowedRun:
+    """As a visit leaves it."""
+    ahead = run.server_ahead if read.server_ahead is None else read.server_ahead
+    return clocks.steady(run, read).model_copy(update={"server_ahead": ahead})
 
 
 def ages(run: FollowedRun, at: float) -> tuple[float, float, float | None, float]:

@@ -225,7 +225,6 @@ async def test_a_request_is_sent_twice_at_most() -> None:
 @pytest.mark.parametrize(("params", "query"), [
     ({"active": True, "limit": 10}, b"active=true&limit=10"),
     ({"after": "a&b=c/d", "x": ""}, b"after=a%26b%3Dc%2Fd&x="),
-    ({"statuses": ["created", "running"]}, b"statuses=created&statuses=running"),
     ({}, b""),
     (None, b""),
 ])  # fmt: skip

@@ -116,14 +116,14 @@ async def test_a_run_that_shows_up_late_below_many_others_is_found_within_a_minu
 async def test_runs_that_wait_for_their_visit_are_shown_by_the_page(world: World) -> None:
     """A slow server: a sweep leaves most of a backlog to the next ones, and those have read no row of theirs."""
     world.environ["BRIDGE_LETTA_CONCURRENCY"] = "1"
-    enter(world, runs=120, steps=1, at=LONG_AGO, apart=10.0)
+    enter(world, runs=180, steps=1, at=LONG_AGO, apart=10.0)
     world.wrap_transport = lambda transport: SlowTransport(transport, world)
     async with world.bridge() as bridge:
         sweeps = 0
         while (await bridge.ledger.open_runs()).by_status or not sweeps:
             sweeps += 1
             await bridge.sweep()
-        assert await bridge.total("letta.runs") == 120
+        assert await bridge.total("letta.runs") == 180
     asked = Counter(world.requests)
     assert sweeps > 3
     assert asked[RUN] <= sweeps, "the newest of those that wait is not on the page below it"

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from bridge_world import START, World
+from bridge_world import START, World, spans_in
 
 from bridge.demo.standin.rows import Table
 from bridge.demo.standin.store import _moment
@@ -76,11 +76,12 @@ async def followed(world: World, *, runs: int, steps: int, lengths: bool) -> Cou
 
 
 @pytest.mark.parametrize("lengths", [False, True])
-async def test_a_run_that_is_over_costs_three_requests(world: World, *, lengths: bool) -> None:
+async def test_a_run_that_is_over_costs_two_requests(world: World, *, lengths: bool) -> None:
     enter(world, runs=25, steps=40, at=LONG_AGO)
     asked = await followed(world, runs=25, steps=40, lengths=lengths)
     assert asked[MESSAGES] == 25
-    assert asked[STEPS] + asked[RUN_METRICS] == 50, "the steps once, and the proof that these are all"
+    assert asked[STEPS] == 25, "the steps once: the last one tells that these are all"
+    assert asked[RUN_METRICS] == (25 if lengths else 0), "when the run began"
     assert asked[STEP_METRICS] == (1000 if lengths else 0)
     assert asked[AGENT] == AGENTS
     assert asked[RUN] == 0, "the list has shown the run"
@@ -91,15 +92,33 @@ async def test_a_run_that_is_over_costs_three_requests(world: World, *, lengths:
 async def test_a_run_of_one_step_costs_no_more(world: World, *, lengths: bool) -> None:
     enter(world, runs=50, steps=1, at=LONG_AGO)
     asked = await followed(world, runs=50, steps=1, lengths=lengths)
-    assert asked[STEPS] + asked[RUN_METRICS] + asked[MESSAGES] == 150
+    assert asked[STEPS] == asked[MESSAGES] == 50
+    assert asked[RUN_METRICS] == (50 if lengths else 0)
     assert asked[STEP_METRICS] == (50 if lengths else 0)
     assert asked[RUN] == 0
+
+
+async def test_a_run_that_came_to_max_steps_costs_another_for_the_proof(world: World) -> None:
+    enter(world, runs=5, steps=2, at=LONG_AGO)
+    for row in world.store.rows(Table.STEPS):
+        world.store.put(Table.STEPS, row.id, {"stop_reason": None})
+    asked = await followed(world, runs=5, steps=2, lengths=False)
+    assert asked[STEPS] == 10
+
+
+async def test_a_backlog_of_short_runs_is_sent_in_ever_larger_batches(world: World) -> None:
+    enter(world, runs=300, steps=1, at=LONG_AGO)
+    await followed(world, runs=300, steps=1, lengths=False)
+    batches = Counter(
+        len([span for span in spans_in(each) if span.name == "agent_step"]) for each in world.sink.requests
+    )
+    assert batches == {64: 1, 128: 1, 108: 1}
 
 
 async def test_a_long_run_costs_a_request_a_page(world: World) -> None:
     enter(world, runs=1, steps=2500, at=LONG_AGO - 2500)
     asked = await followed(world, runs=1, steps=2500, lengths=False)
-    assert asked[STEPS] == 4, "three pages, and the proof"
+    assert asked[STEPS] == 3, "three pages"
     assert asked[MESSAGES] <= 8, "a page that is full may leave out the rest of a step's"
 
 

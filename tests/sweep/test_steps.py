@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import httpx
 import pytest
@@ -20,9 +20,11 @@ from bridge.sweep.steps import StepList, proven, read_steps
 class Steps:
     """A server with one run, which shows so many rows a page, whatever it is asked for."""
 
-    def __init__(self, count: int, *, cap: int = 1000) -> None:
+    def __init__(self, count: int, *, cap: int = 1000, stopped: Mapping[str, object] | None = None) -> None:
         self.rows = ids(count)
         self.cap = cap
+        self.stopped = stopped or {}  # stop reason by step
+        self.tags: dict[str, object] = {}
         self.requests = 0
         access = Access(base_url="http://letta.test", requests_per_second=1000)
         clock = SystemClock()
@@ -37,7 +39,8 @@ class Steps:
             return httpx.Response(404, json={"detail": "No Step found"})
         start = self.rows.index(after) + 1 if after else 0
         page = self.rows[start : start + self.cap]
-        return httpx.Response(200, content=json.dumps([{"id": id_} for id_ in page]))
+        shown = [{"id": id_, "stop_reason": self.stopped.get(id_), "tags": self.tags.get(id_)} for id_ in page]
+        return httpx.Response(200, content=json.dumps(shown))
 
     async def read(self, *, trail: Sequence[str] = (), over: bool = False) -> StepList:
         run = FollowedRun(id="r", created_ns=0, first_seen=0.0, last_news=0.0, over_since=1.0 if over else None)
@@ -84,6 +87,43 @@ async def test_a_page_that_goes_on_is_no_end() -> None:
     server = Steps(1500)
     read = await proven(server.source, "r", await server.read(), None)
     assert (read.more, read.ended, server.requests) == (True, False, 1)
+
+
+async def test_the_last_step_is_a_proof_for_it_alone_has_a_stop_reason() -> None:
+    server = Steps(3, stopped={"step-2": "end_turn"})
+    read = await proven(server.source, "r", await server.read(), None)
+    assert (len(read.page.order), read.ended, server.requests) == (3, True, 1)
+
+
+async def test_what_is_all_delivered_need_not_be_read_past_the_last_step() -> None:
+    server = Steps(12, stopped={"step-11": "max_tokens_exceeded"})
+    read = await server.read(trail=ids(12)[-8:], over=True)
+    assert (len(read.page.order), server.requests) == (7, 1)
+    assert (await proven(server.source, "r", read, None)).ended
+    assert server.requests == 1
+
+
+async def test_a_page_that_may_go_on_is_read_past_a_stop_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.source.pager._USUAL_CAPS", frozenset({3}))
+    server = Steps(7, cap=3, stopped={"step-2": "end_turn"})
+    read = await server.read(trail=ids(3), over=True)
+    assert (len(read.page.order), read.more, server.requests) == (6, True, 2)
+
+
+@pytest.mark.parametrize("stopped", [{"step-1": "end_turn"}, {"step-0": "end_turn", "step-2": "end_turn"}])
+async def test_a_stop_reason_is_no_proof_where_another_step_has_it(stopped: dict[str, object]) -> None:
+    server = Steps(5, cap=3, stopped=stopped)
+    read = await proven(server.source, "r", await server.read(), None)
+    assert (len(read.page.order), read.ended, server.requests) == (5, False, 2)
+
+
+async def test_a_last_step_that_cannot_be_read_is_no_proof() -> None:
+    server = Steps(3, stopped={"step-1": "end_turn"})
+    server.tags = {"step-2": "no list"}
+    read = await server.read()
+    assert [lost.id for lost in read.page.malformed] == ["step-2"]
+    assert (await proven(server.source, "r", read, None)).ended
+    assert server.requests == 2
 
 
 @pytest.mark.parametrize(("count", "asked"), [(3, False), (2, True), (4, True), (0, True), (None, True)])
