@@ -1,4 +1,4 @@
-"""How much is measured: in a few minutes, or in half an hour."""
+"""How much is measured: in a few minutes, or in forty minutes."""
 
 from __future__ import annotations
 

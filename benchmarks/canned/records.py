@@ -18,14 +18,14 @@ from bridge.demo.standin.rows import EMPTY, SHOWN_MESSAGE, Table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEP_SECONDS = 4.0
-_AGENTS = 10
+AGENTS = 10
 _COUNTS = 200  # different numbers of tokens
 _MODELS = (
     ("openai", "gpt-4o-mini", "openai/gpt-4o-mini", "https://api.openai.com/v1", 128000),
     ("anthropic", "claude-sonnet-4-5", "anthropic/claude-sonnet-4-5", "https://api.anthropic.com/v1", 200000),
     ("openai", "gpt-4.1", "openai/gpt-4.1", "https://api.openai.com/v1", 1047576),
 )
-KINDS = lcm(_AGENTS, _COUNTS, len(_MODELS))  # runs as far apart as this differ in nothing but ids and times
+KINDS = lcm(AGENTS, _COUNTS, len(_MODELS))  # runs as far apart as this differ in nothing but ids and times
 _TOOLS = ("search_files", "run_tests", "read_file", "archival_memory_search")
 _ARGUMENTS = json.dumps({"path": "docs/deploy.md", "query": "where does the ledger live", "limit": 20})
 _RETURNED = "12 matches in 4 files; the first is line 118 of docs/deploy.md. " * 3
@@ -212,7 +212,7 @@ def step_id(run: int, step: int) -> str:
 
 def agent_id(run: int) -> str:
     """The id of the agent of a run."""
-    return f"agent-{run % _AGENTS:08x}-0000-4000-8000-000000000000"
+    return f"agent-{run % AGENTS:08x}-0000-4000-8000-000000000000"
 
 
 def numbers(id_: str) -> tuple[int, int]:
