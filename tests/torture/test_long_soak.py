@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from bridge_world import Bridge, World, spans_in
+from genai_prices.data_snapshot import get_snapshot
 from torture.torture_dose import COUNTS, FULL, dose
 from torture.torture_letta import AGENTS, Letta
 
@@ -80,6 +81,7 @@ async def test_memory_and_requests_stay_what_they_were(tmp_path: Path) -> None:
     sink = CountingSink()
     world.sink = sink  # type: ignore[assignment] # any sink will do
     letta = Letta(world.store)
+    get_snapshot()  # the list of prices is one long module, which takes a minute to import while memory is traced
     async with world.bridge() as bridge:
         tracemalloc.start()
         try:
