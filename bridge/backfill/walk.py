@@ -19,10 +19,11 @@ from bridge.follow.decide import is_over
 from bridge.ledger.backfill import BackfillLedger
 from bridge.ledger.covered import Range
 from bridge.ledger.ledger import DeadLetter
+from bridge.map.timing import to_ns
 from bridge.source.letta import FULL_PAGE, LettaSource
 from bridge.source.models import Run
 from bridge.source.parse import Malformed
-from bridge.sweep.discovery import created_ns, followed, ns, wake_ended
+from bridge.sweep.discovery import created_ns, followed, wake_ended
 
 _PAGE: Final = 100  # runs to visit at a time; where there is none to visit the pages are full ones
 
@@ -155,7 +156,7 @@ def _place(text: str) -> tuple[int, str | None] | None:
         created = datetime.fromisoformat(row["created_at"])
     except (ValueError, TypeError, KeyError):
         return None
-    return ns(created if created.tzinfo else created.replace(tzinfo=UTC)), row.get("agent_id")
+    return to_ns(created if created.tzinfo else created.replace(tzinfo=UTC)), row.get("agent_id")
 
 
 def _letter(lost: Malformed) -> DeadLetter:

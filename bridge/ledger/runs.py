@@ -7,7 +7,6 @@ closed one, that it was listed with a change.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from sqlite3 import Connection
 from typing import Any, Final
@@ -44,10 +43,6 @@ _ASLEEP: Final = """
     ORDER BY next_visit LIMIT ?3
 """
 _ACTIVE: Final = "SELECT id, created_ns, status FROM run WHERE stream = ? AND phase <> 'closed'"
-_KNOWN: Final = """
-    SELECT id, phase, woken, status, stop_reason FROM run
-    WHERE stream = ?1 AND id IN (SELECT value FROM json_each(?2))
-"""
 _OPEN: Final = """
     SELECT coalesce(status, 'unknown'), count(*), min(created_ns) FROM run
     WHERE stream = ? AND phase <> 'closed' AND phase = 'open' GROUP BY 1
@@ -87,13 +82,15 @@ def enter(connection: Connection, stream: int, runs: Sequence[FollowedRun], *, n
 
     Returns how many were not known.
     """
-    listed = {run.id: run for run in runs}
-    for known in connection.execute(_KNOWN, (stream, json.dumps(list(listed)))).fetchall():
-        run = listed.pop(known[0])
-        if _has_changed(known, run):
+    new = 0
+    for run in runs:
+        known = _columns(connection, stream, run.id)
+        if known is None:
+            store(connection, stream, [run])
+            new += 1
+        elif _has_changed(known, run):
             _make_look_due(connection, stream, run.id, now)
-    store(connection, stream, listed.values())
-    return len(listed)
+    return new
 
 
 def wake(connection: Connection, stream: int, ids: Collection[str], *, now: float) -> None:
@@ -165,9 +162,15 @@ def row_of(stream: int, run: FollowedRun, *, woken: bool = False) -> dict[str, o
     }
 
 
+def _columns(connection: Connection, stream: int, run_id: str) -> tuple[Any, ...] | None:
+    query = "SELECT phase, woken, status, stop_reason FROM run WHERE stream = ? AND id = ?"
+    row: tuple[Any, ...] | None = connection.execute(query, (stream, run_id)).fetchone()
+    return row
+
+
 def _has_changed(known: tuple[Any, ...], listed: FollowedRun) -> bool:
     """Whether a look is due; not at a tombstone without a status, which was forgotten on purpose."""
-    _, phase, woken, status, stop_reason = known
+    phase, woken, status, stop_reason = known
     is_watching = phase == Phase.CLOSED and not woken and status is not None
     return is_watching and (status, stop_reason) != (listed.status, listed.stop_reason)
 

@@ -96,7 +96,8 @@ def of_tools(
     """
     seconds = _seconds(metrics.tool_execution_ns) if metrics and len(tools) == 1 else None
     for tool, span in zip(tools, spans, strict=True):
-        yield Measurements(_group_of_tool(tool.name, tool.status, agent), (1, seconds), _example(span))
+        name = tool.name and values.name(tool.name)  # a model may make up any name, of any length
+        yield Measurements(_group_of_tool(name, tool.status, agent), (1, seconds), _example(span))
 
 
 def of_run(reading: Reading, closing: Closing, sums: Sums, span: Span, agent: Agent) -> Measurements:
@@ -168,7 +169,7 @@ def _keys_of_usage(
 
 @lru_cache(maxsize=1024)
 def _group_of_tool(tool: str | None, status: str, agent: Agent) -> SeriesGroup:
-    told = (tool and values.name(tool), status)  # a model may make up any name, of any length
+    told = (tool, status)
     return SeriesGroup(_key(instruments.TOOL_CALLS, told, agent), _key(instruments.TOOL_DURATION, told, agent))
 
 

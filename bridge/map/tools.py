@@ -141,12 +141,12 @@ def tool_span(tool: ToolRun, times: Interval, place: Place, layers: Iterable[Lay
         place: the trace, the parent, the links.
         layers: what it shares with the step that asked for it.
     """
-    name, status, told = _told(tool.name, tool.status, times.timing)
+    title, status, told = _told(tool.name and values.name(tool.name), tool.status, times.timing)
     return Span(
         place.trace_id,
         ids.span_id(place.trace_id, ids.TOOL, tool.id),
         place.parent_id,
-        name,
+        title,
         SpanKind.INTERNAL,
         times.start_ns,
         times.end_ns,
@@ -172,13 +172,13 @@ class _Told(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _told(tool: str | None, returned: str, timing: Timing) -> _Told:
-    name, status = values.name(tool) if tool else None, tool_status(returned)
+    status = tool_status(returned)
     attributes: values.Raws = {
         genai.OPERATION_NAME: genai.EXECUTE_TOOL,
-        genai.TOOL_NAME: name,
+        genai.TOOL_NAME: tool,
         genai.TOOL_TYPE: genai.FUNCTION,
         letta.TOOL_STATUS: returned,
         genai.ERROR_TYPE: status.error_type,
         letta.TIMING: timing.value,
     }
-    return _Told(f"{genai.EXECUTE_TOOL} {name}" if name else genai.EXECUTE_TOOL, status, values.layer(attributes))
+    return _Told(f"{genai.EXECUTE_TOOL} {tool}" if tool else genai.EXECUTE_TOOL, status, values.layer(attributes))

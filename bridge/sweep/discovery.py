@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from bridge.errors import CursorIgnored
 from bridge.follow.state import FollowedRun
 from bridge.ledger.ledger import Ledger
+from bridge.map.timing import to_ns
 from bridge.observe import SelfMetrics
 from bridge.source.letta import FULL_PAGE, LettaSource
 from bridge.source.models import Run
@@ -28,7 +28,6 @@ _PAGES_A_SWEEP: Final = 10
 _WHOLE_EVERY: Final = 60.0  # seconds
 _ENOUGH: Final = 1500  # rows that end a walk for now: they stay in memory until the sweep is over
 _NS: Final = 1_000_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +193,7 @@ async def wake_ended(source: LettaSource, ledger: Ledger, now: float) -> Sequenc
 
 def created_ns(run: Run) -> int:
     """created_at in nanoseconds since the epoch, exact to the microsecond that Letta gives."""
-    return ns(run.created_at)
-
-
-def ns(moment: datetime) -> int:
-    """A time in nanoseconds since the epoch, without the rounding of a float."""
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1000
+    return to_ns(run.created_at)
 
 
 def followed(run: Run, now: float) -> FollowedRun:

@@ -89,8 +89,8 @@ def has_last_step(page: Page[Step]) -> bool:
     Where others have one too, it tells nothing. A last step may have none; and one that was cut off nevertheless is
     found by the looks at closed runs.
     """
-    speaking = [step.id for step in page.items if step.stop_reason]
-    return len(speaking) == 1 and speaking[0] == page.order[-1]
+    first = next((step.id for step in page.items if step.stop_reason), None)
+    return first is not None and first == page.order[-1]
 
 
 def is_whole(read: StepList, metrics: RunMetrics | None) -> bool:

@@ -41,8 +41,3 @@ def test_the_next_runs_to_visit_are_found_without_sorting_the_open_ones(connecti
     assert "B-TREE" not in step
     (step,) = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {runs._ACTIVE}", [0])]
     assert "COVERING" in step
-
-
-def test_the_runs_of_a_page_are_found_by_their_ids(connection: sqlite3.Connection) -> None:
-    first, *_ = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {runs._KNOWN}", [0, "[]"])]
-    assert first.endswith("(stream=? AND id=?)")

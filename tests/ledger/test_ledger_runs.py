@@ -14,11 +14,12 @@ class TestDiscover:
         assert await ledger.discover([run, followed("run-2")], now=0) == 2
         assert await (await reopen()).run("run-1") == run
 
-    async def test_leaves_known_runs_alone(self, ledger: Ledger, reopen: Reopen) -> None:
-        await ledger.discover([followed("run-1")], now=0)
-        await ledger.commit(visited(followed("run-1", cursor="step-5", phase=Phase.CLOSED)))
-        assert await ledger.discover([followed("run-1"), followed("run-2")], now=0) == 1
-        known = await (await reopen()).run("run-1")
+    @pytest.mark.parametrize("id_", ["run-1", "run-\0-1", "run-\u00e9'\"", "run-\U0001f600"])
+    async def test_leaves_known_runs_alone(self, ledger: Ledger, reopen: Reopen, id_: str) -> None:
+        await ledger.discover([followed(id_)], now=0)
+        await ledger.commit(visited(followed(id_, cursor="step-5", phase=Phase.CLOSED)))
+        assert await ledger.discover([followed(id_), followed("run-2")], now=0) == 1
+        known = await (await reopen()).run(id_)
         assert known is not None
         assert (known.cursor, known.phase) == ("step-5", Phase.CLOSED)
 
