@@ -8,7 +8,7 @@ turns active again. A row that is gone is no change.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.follow import ended
 from bridge.follow.notes import note
@@ -170,15 +170,11 @@ def _step_changes(followed: FollowedRun, row: Run, steps: list[Step]) -> Iterato
 def _now(step: Step, row: Run, before: Noted) -> Noted:
     """The step as it would be told now; what only looks different stays as it was."""
     if ended.is_pending(step):  # it was sent as cancelled or abandoned, and nothing says otherwise
-        now = before.model_copy(update={"feedback": step.feedback, "tags": step.tags or ()})
+        now = replace(before, feedback=step.feedback, tags=step.tags or ())
     else:
         now = note(step, _outcome(step, row, before))
-    return now.model_copy(
-        update={
-            "tags": before.tags if set(now.tags) == set(before.tags) else now.tags,
-            "tokens": before.tokens or now.tokens,
-        }
-    )
+    tags = before.tags if set(now.tags) == set(before.tags) else now.tags
+    return replace(now, tags=tags, tokens=before.tokens or now.tokens)
 
 
 def _outcome(step: Step, row: Run, before: Noted) -> Outcome:

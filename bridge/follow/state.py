@@ -5,6 +5,7 @@ Times are seconds since the Unix epoch by the bridge's clock, except where the n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,10 +19,9 @@ class Phase(StrEnum):
     CLOSED = "closed"  # a tombstone, kept as long as the run can still come up in a listing, or is watched
 
 
-class Sums(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Sums:
     """Totals over the steps sent so far: the server's own stop counting at 50 steps."""
-
-    model_config = ConfigDict(frozen=True)
 
     steps: int = 0
     failed_steps: int = 0
@@ -34,13 +34,12 @@ class Sums(BaseModel):
     error_type: str | None = None  # of the last step that failed, was cancelled or abandoned
 
 
-class Noted(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Noted:
     """What was told of one delivered step; by default a success with tokens and nothing else.
 
     Only what is unusual in its run is remembered, so that most steps cost no byte.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     outcome: str = "success"
     stop_reason: str | None = None  # None also for a success's end_turn: most runs' last step has it

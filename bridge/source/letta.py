@@ -27,11 +27,15 @@ from bridge.log import get_logger
 from bridge.source import parse
 from bridge.source.client import LettaClient, Params
 from bridge.source.models import (
+    AGENT,
+    HEALTH,
     MESSAGES,
+    RUN,
+    RUN_METRICS,
     RUNS,
+    STEP,
+    STEP_METRICS,
     STEPS,
-    Agent,
-    Health,
     Message,
     Record,
     Run,
@@ -92,7 +96,7 @@ class LettaSource:
     async def version(self) -> str | None:
         """The server's version from its health page, or None where there is none (Letta Cloud)."""
         body = await self._get("/v1/health/", "/v1/health/")
-        return parse.one(Health, body, "GET /v1/health/").version
+        return parse.one(HEALTH, "a health page", body, "GET /v1/health/").version
 
     async def runs_before(self, cursor: Run | None, limit: int) -> Sequence[Run]:
         """The next older runs, newest first; see `RunPager.page`."""
@@ -114,7 +118,7 @@ class LettaSource:
     async def run(self, run_id: str) -> Run:
         """One run as it is now; its `total_duration_ns` is null here even when the list has it."""
         path = f"/v1/runs/{_in_path(run_id)}"
-        run = parse.one(Run, await self._get(path, "/v1/runs/{id}"), f"GET {path}")
+        run = parse.one(RUN, "a run", await self._get(path, "/v1/runs/{id}"), f"GET {path}")
         self._note([run])
         return run
 
@@ -179,17 +183,17 @@ class LettaSource:
     async def step(self, step_id: str) -> Step:
         """One step by its id."""
         path = f"/v1/steps/{_in_path(step_id)}"
-        return parse.one(Step, await self._get(path, "/v1/steps/{id}"), f"GET {path}")
+        return parse.one(STEP, "a step", await self._get(path, "/v1/steps/{id}"), f"GET {path}")
 
     async def step_metrics(self, step_id: str) -> StepMetrics | None:
         """A step's measured lengths; None while the row is not there (up to 2.7 s after the step)."""
         path = f"/v1/steps/{_in_path(step_id)}/metrics"
-        return await self._detail(StepMetrics, path, "/v1/steps/{id}/metrics", lambda: self.step(step_id))
+        return await self._detail(STEP_METRICS, path, "/v1/steps/{id}/metrics", lambda: self.step(step_id))
 
     async def run_metrics(self, run_id: str) -> RunMetrics | None:
         """A run's start and length; None where there is no row."""
         path = f"/v1/runs/{_in_path(run_id)}/metrics"
-        return await self._detail(RunMetrics, path, "/v1/runs/{id}/metrics", lambda: self.run(run_id))
+        return await self._detail(RUN_METRICS, path, "/v1/runs/{id}/metrics", lambda: self.run(run_id))
 
     async def agent_name(self, agent_id: str) -> str | None:
         """The agent's name, asked for once; None where the agent is gone or may not be read."""
@@ -200,7 +204,7 @@ class LettaSource:
         path = f"/v1/agents/{_in_path(agent_id)}"
         params: Params = {"include_relationships": ""}  # without its tools and memory: the name is enough
         try:
-            agent = parse.one(Agent, await self._get(path, "/v1/agents/{id}", params), f"GET {path}")
+            agent = parse.one(AGENT, "an agent", await self._get(path, "/v1/agents/{id}", params), f"GET {path}")
         except LettaNotFound:
             self._names[agent_id] = None
         except (LettaMisbehaved, LettaRefused, LettaUnavailable) as error:
@@ -254,7 +258,7 @@ class LettaSource:
         No letter is kept of such a run: sent again from there, it would be delivered twice.
         """
         page, _ = await self._page(RUNS, "run", "/v1/runs/", "/v1/runs/", params)
-        runs = parse.rescued(Run, page).items
+        runs = parse.rescued(RUN, page).items
         rescued = {run.id for run in runs}
         for lost in page.malformed:
             if lost.id in rescued:
@@ -290,10 +294,10 @@ class LettaSource:
         raise AssertionError("unreachable")
 
     async def _detail(
-        self, model: type[T], path: str, endpoint: str, owner: Callable[[], Awaitable[Record]]
+        self, adapter: TypeAdapter[T], path: str, endpoint: str, owner: Callable[[], Awaitable[Record]]
     ) -> T | None:
         try:
-            return parse.one(model, await self._get(path, endpoint), f"GET {path}")
+            return parse.one(adapter, "measured lengths", await self._get(path, endpoint), f"GET {path}")
         except LettaNotFound:
             return None
         except (LettaMisbehaved, LettaUnavailable) as error:

@@ -10,14 +10,25 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from bridge.errors import LettaMisbehaved
 from bridge.plain import one_line
 
-T = TypeVar("T", bound=BaseModel)
+
+class Named(Protocol):
+    """A record of a list."""
+
+    @property
+    def id(self) -> str:
+        """Unique in its list."""
+        ...
+
+
+R = TypeVar("R")
+T = TypeVar("T", bound=Named)
 
 _NAMELESS: Final = "malformed-"
 _LONGEST_ID: Final = 256
@@ -61,23 +72,29 @@ class Page(Generic[T]):
         return next((id_ for id_ in reversed(self.order) if not id_.startswith(_NAMELESS)), None)
 
 
-def one(model: type[T], body: bytes, request: str) -> T:
+def one(adapter: TypeAdapter[R], what: str, body: bytes, request: str) -> R:
     """One record; a field that does not fit is left out, as far as the record can do without it.
+
+    Args:
+        adapter: reads it.
+        what: for the words of a failure, `a run`.
+        body: the answer's.
+        request: that it answers.
 
     Raises:
         LettaMisbehaved: it is no JSON, or not such a record.
     """
     try:
-        return model.model_validate_json(body)
+        return adapter.validate_json(body)
     except ValidationError:
         value = _value(body, request)
     try:
-        return model.model_validate(value)
+        return adapter.validate_python(value)
     except ValidationError as error:
-        record = _without_misfits(model, value, error)
+        record = _without_misfits(adapter, value, error)
         if record is None:
             reason = _reason(error)
-            raise LettaMisbehaved(f"Letta's answer to {request} is not a {model.__name__}: {reason}") from error
+            raise LettaMisbehaved(f"Letta's answer to {request} is not {what}: {reason}") from error
         return record
 
 
@@ -91,7 +108,7 @@ def page(adapter: TypeAdapter[list[T]], kind: str, body: bytes, request: str) ->
         items = adapter.validate_json(body)
     except ValidationError:
         return _one_by_one(adapter, kind, _list(body, request))
-    return Page(tuple(items), tuple(item.id for item in items))  # type: ignore[attr-defined] # every record has one
+    return Page(tuple(items), tuple(item.id for item in items))
 
 
 def distinct(page: Page[T]) -> Page[T]:
@@ -100,32 +117,32 @@ def distinct(page: Page[T]) -> Page[T]:
         return page
     items: dict[str, T] = {}
     for item in page.items:
-        items.setdefault(item.id, item)  # type: ignore[attr-defined] # every record has one
+        items.setdefault(item.id, item)
     lost = {record.id: record for record in page.malformed}
     return Page(tuple(items.values()), tuple(dict.fromkeys(page.order)), tuple(lost.values()))
 
 
-def rescued(model: type[T], page: Page[T]) -> Page[T]:
+def rescued(adapter: TypeAdapter[T], page: Page[T]) -> Page[T]:
     """The page with every malformed record back in its place that can do without the fields that do not fit."""
     if not page.malformed:
         return page
-    records = {item.id: item for item in page.items}  # type: ignore[attr-defined] # every record has one
+    records = {item.id: item for item in page.items}
     for lost in page.malformed:
         try:
-            model.model_validate(value := json.loads(lost.text))
+            adapter.validate_python(value := json.loads(lost.text))
         except ValidationError as error:
-            if (record := _without_misfits(model, value, error)) is not None:
+            if (record := _without_misfits(adapter, value, error)) is not None:
                 records[lost.id] = record
     return replace(page, items=tuple(records[id_] for id_ in page.order if id_ in records))
 
 
-def _without_misfits(model: type[T], value: object, error: ValidationError) -> T | None:
+def _without_misfits(adapter: TypeAdapter[R], value: object, error: ValidationError) -> R | None:
     if not isinstance(value, dict):
         return None
     problems = error.errors(include_url=False, include_input=False)
     misfits = {problem["loc"][0] for problem in problems if problem["loc"]}
     try:
-        return model.model_validate({name: inner for name, inner in value.items() if name not in misfits})
+        return adapter.validate_python({name: inner for name, inner in value.items() if name not in misfits})
     except ValidationError:
         return None
 
@@ -179,7 +196,7 @@ def _one_by_one(adapter: TypeAdapter[list[T]], kind: str, rows: Sequence[Any]) -
             order.append(lost.id)
         else:
             items.append(item)
-            order.append(item.id)  # type: ignore[attr-defined] # every record has one
+            order.append(item.id)
     return Page(tuple(items), tuple(order), tuple(malformed))
 
 

@@ -35,7 +35,7 @@ from bridge.map.late import map_late
 from bridge.map.mapper import MapOptions, map_run, map_steps
 from bridge.map.telemetry import Telemetry
 from bridge.source.letta import LettaSource
-from bridge.source.models import Run
+from bridge.source.models import Run, as_json
 from bridge.source.parse import Malformed
 from bridge.sweep.looks import Looks
 from bridge.sweep.loose import LooseSteps
@@ -313,7 +313,7 @@ class Sweep:
         Only once that has lasted as long as makes an open run stale: on a replica that lags behind it passes.
         """
         reason = f"what of it is delivered is no longer known: {error}"
-        chunk.outbox.add_malformed([Malformed(followed.id, "remainder", reason, row.model_dump_json())])
+        chunk.outbox.add_malformed([Malformed(followed.id, "remainder", reason, as_json(row))])
         chunk.outbox.add_run(gone(followed))
         self._said.met(
             "the rest of a run cannot be told from what is delivered, it is kept as dead letter: look at it with"

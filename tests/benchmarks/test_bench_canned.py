@@ -11,7 +11,7 @@ from benchmarks.canned.letta import CannedLetta
 from benchmarks.canned.records import KINDS, World, dumped, run_id, step_id
 from benchmarks.compare import Comparison, check
 from benchmarks.stage import Failed, Result, Workload
-from bridge.source.models import MESSAGES, RUNS, STEPS, RunMetrics, StepMetrics, unknown_fields
+from bridge.source.models import MESSAGES, RUN_METRICS, RUNS, STEP_METRICS, STEPS, unknown_fields
 
 WORLD = World(runs=10, steps=4, open_runs=2, spacing=60.0, newest=1_800_000_000.0)
 
@@ -35,7 +35,10 @@ def test_records_have_the_sizes_of_real_ones() -> None:
 def test_records_have_no_field_that_the_bridge_does_not_know() -> None:
     runs = RUNS.validate_json(dumped([WORLD.run(3), WORLD.run(9)]))
     steps = STEPS.validate_json(dumped([WORLD.step(3, 0), WORLD.step(3, 3)]))
-    lengths = [StepMetrics.model_validate(WORLD.step_metrics(3, 0)), RunMetrics.model_validate(WORLD.run_metrics(3))]
+    lengths = [
+        STEP_METRICS.validate_python(WORLD.step_metrics(3, 0)),
+        RUN_METRICS.validate_python(WORLD.run_metrics(3)),
+    ]
     assert not unknown_fields([*runs, *steps, *lengths])
     messages = MESSAGES.validate_json(dumped(WORLD.messages(3)))
     assert [message.message_type for message in messages].count("tool_return_message") == 3

@@ -8,7 +8,7 @@ import pytest
 from bridge.follow.late import Late, Look, RunChange, compare, second_end
 from bridge.follow.reading import Closing
 from bridge.follow.state import FollowedRun, Phase
-from bridge.source.models import Run, Step
+from bridge.source.models import STEP, Run, Step
 
 T0 = 1_000_000.0
 
@@ -32,7 +32,7 @@ def row(status: str = "completed", stop_reason: str | None = "end_turn") -> Run:
 
 def step(number: int, **fields: Any) -> Step:
     counted = {"status": "success", "prompt_tokens": 1, "stop_reason": "end_turn"}
-    return Step.model_validate({"id": f"step-{number}", **counted, **fields})
+    return STEP.validate_python({"id": f"step-{number}", **counted, **fields})
 
 
 def look(*steps: Step, run: Run | None = None) -> Look:

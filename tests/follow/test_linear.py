@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -59,13 +60,13 @@ def test_twice_the_steps_are_twice_the_calls(*, pending: bool) -> None:
 @pytest.mark.parametrize(
     "odd", [{}, {"tags": ("one", "two")}, {"prompt_tokens": 0}, {"feedback": "positive"}], ids=str
 )
-def test_a_long_run_is_no_more_to_remember_than_a_short_one(odd: dict[str, object]) -> None:
+def test_a_long_run_is_no_more_to_remember_than_a_short_one(odd: dict[str, Any]) -> None:
     run = FollowedRun(id="run-1", created_ns=0, first_seen=AT, last_news=AT)
     sizes = []
     for visit in range(30):
         seen = reading(10, pending=False)
         steps = [Step(id=f"step-{visit:05}-{step.id}", status="pending") for step in seen.steps[:1]]
-        done = [step.model_copy(update={"id": f"step-{visit:04}-{step.id}", **odd}) for step in seen.steps]
+        done = [replace(step, id=f"step-{visit:04}-{step.id}", **odd) for step in seen.steps]
         order = tuple(step.id for step in [*done, *steps])
         messages = tuple(Message(id=f"m-{step.id}", step_id=step.id) for step in done)
         lengths = {step.id: StepMetrics(id=step.id, step_ns=1) for step in done}

@@ -9,7 +9,7 @@ import pytest
 from bridge.follow.notes import note, unusual, usual
 from bridge.follow.reading import Outcome, SettledStep
 from bridge.follow.state import FollowedRun, Noted
-from bridge.source.models import Step
+from bridge.source.models import STEP, Step
 
 FIELDS = {
     "stop_reason": (None, "end_turn", "max_steps", ""),
@@ -24,14 +24,14 @@ TAGGED = Noted(tags=("one",), tokens=False)
 
 
 def step(number: int = 1, **fields: object) -> Step:
-    return Step.model_validate({"id": f"step-{number}", **fields})
+    return STEP.validate_python({"id": f"step-{number}", **fields})
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 @pytest.mark.parametrize("mostly", [USUAL, TAGGED])
 def test_a_step_is_remembered_when_its_note_is_not_the_usual_one(mostly: Noted, outcome: Outcome) -> None:
     for values in product(*FIELDS.values()):
-        row = Step.model_validate({"id": "step-1", **dict(zip(FIELDS, values, strict=True))})
+        row = STEP.validate_python({"id": "step-1", **dict(zip(FIELDS, values, strict=True))})
         one = SettledStep(row, outcome)
         noted = note(*one)
         assert unusual([one], mostly) == ({} if noted == mostly else {"step-1": noted})

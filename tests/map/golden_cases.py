@@ -26,7 +26,7 @@ from bridge.map.late import map_late
 from bridge.map.mapper import MapOptions, map_loose_step, map_run, map_steps
 from bridge.map.telemetry import Link, LogEvent, Measurement, Severity, Span, Telemetry
 from bridge.map.timing import to_ns
-from bridge.source.models import MESSAGES, STEPS, Run, RunMetrics, Step, StepMetrics
+from bridge.source.models import MESSAGES, RUN, RUN_METRICS, STEP, STEP_METRICS, STEPS, Run, Step, StepMetrics
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
@@ -87,14 +87,14 @@ def _map_visits(case: Json, options: MapOptions) -> tuple[Telemetry, FollowedRun
 
 def reading_of(data: Json) -> Reading:
     return Reading(
-        run=Run.model_validate(data["run"]),
+        run=RUN.validate_python(data["run"]),
         steps=tuple(STEPS.validate_python(data.get("steps", []))),
         at=data.get("at", 0.0),
         order=tuple(step["id"] for step in data.get("steps", [])),
         more=data.get("more", False),
         messages=tuple(MESSAGES.validate_python(data.get("messages", []))),
         step_metrics=_metrics_by_id(data.get("step_metrics", [])),
-        run_metrics=RunMetrics.model_validate(data["run_metrics"]) if "run_metrics" in data else None,
+        run_metrics=RUN_METRICS.validate_python(data["run_metrics"]) if "run_metrics" in data else None,
         agent_name=data.get("agent_name"),
         foreign_steps=_FOREIGN.validate_python(data.get("foreign_steps", {})),
     )
@@ -133,12 +133,12 @@ def _map_looks(
 
 
 def _noted(run: FollowedRun) -> Json:
-    return {step_id: note.model_dump(exclude_defaults=True) for step_id, note in run.noted.items()}
+    return dict(run.model_dump(include={"noted"}, exclude_defaults=True).get("noted", {}))
 
 
 def _map_loose(data: Json, options: MapOptions) -> Telemetry:
-    settled = SettledStep(Step.model_validate(data["step"]), Outcome(data["outcome"]))
-    metrics = StepMetrics.model_validate(data["metrics"]) if "metrics" in data else None
+    settled = SettledStep(STEP.validate_python(data["step"]), Outcome(data["outcome"]))
+    metrics = STEP_METRICS.validate_python(data["metrics"]) if "metrics" in data else None
     return map_loose_step(
         settled, metrics, MESSAGES.validate_python(data.get("messages", [])), data["at_ns"], options
     )

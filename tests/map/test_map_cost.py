@@ -14,7 +14,7 @@ from genai_prices.types import ModelInfo, Provider
 
 from bridge.map import cost
 from bridge.map.usage import Usage
-from bridge.source.models import Step
+from bridge.source.models import STEP
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 OPENAI = {"provider_name": "openai", "model": "gpt-4o-mini", "model_endpoint": "https://api.openai.com/v1"}
@@ -29,7 +29,7 @@ def usd(
     step: dict[str, Any], tokens: int = 1000, read: int = 0, write: int = 0, output: int = 100, *, at: datetime = AT
 ) -> float | None:
     usage = Usage(tokens, output, tokens + output, read, write, None)
-    return cost.usd(Step.model_validate({"id": "step-1", **step}), usage, round(at.timestamp()) * 10**9)
+    return cost.usd(STEP.validate_python({"id": "step-1", **step}), usage, round(at.timestamp()) * 10**9)
 
 
 def test_known_prices() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
+from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
@@ -16,7 +18,7 @@ from bridge.follow.state import FollowedRun
 from bridge.map.mapper import MapOptions, map_run, map_steps
 from bridge.map.telemetry import Telemetry
 from bridge.map.totals import fold
-from bridge.source.models import Message, Run, Step, StepMetrics, ToolCall, ToolReturn
+from bridge.source.models import STEP, Message, Run, Step, StepMetrics, ToolCall, ToolReturn
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SECOND = 1_000_000_000
@@ -43,15 +45,15 @@ def reading_of(count: int) -> Reading:
 def step(id_: str) -> Step:
     about = {"provider_name": "openai", "model": "gpt-4o-mini", "model_handle": "openai/gpt-4o-mini"}
     tokens = {"prompt_tokens": 1000, "completion_tokens": 20, "total_tokens": 1020, "context_window_limit": 128_000}
-    return Step.model_validate({"id": id_, "run_id": "run-1", "status": "success", **about, **tokens})
+    return STEP.validate_python({"id": id_, "run_id": "run-1", "status": "success", **about, **tokens})
 
 
 def messages_of(step_id: str, date: datetime) -> tuple[Message, Message]:
     call, back = ToolCall(name="search", tool_call_id=f"call-{step_id}"), ToolReturn(tool_call_id=f"call-{step_id}")
     asked = Message(id=f"a-{step_id}", message_type="tool_call_message", tool_calls=(call,))
     answered = Message(id=f"b-{step_id}", message_type="tool_return_message", tool_returns=(back,), name="search")
-    about = {"step_id": step_id, "date": date}
-    return asked.model_copy(update=about), answered.model_copy(update=about)
+    about: dict[str, Any] = {"step_id": step_id, "date": date}
+    return replace(asked, **about), replace(answered, **about)
 
 
 def mapped(reading: Reading) -> Telemetry:

@@ -166,7 +166,7 @@ def test_a_step_without_a_run_has_a_trace_of_its_own() -> None:
     step = Step(id="step-0fbc63cc-7831-455d-8245-00c81475b014", status="success")
     by_id_, by_trace = (
         map_loose_step(SettledStep(each, Outcome.SUCCESS), None, (), 10**18, OPTIONS).spans[0]
-        for each in (step, step.model_copy(update={"trace_id": "805f1b33711849bbdf4720b1c67e42e5"}))
+        for each in (step, replace(step, trace_id="805f1b33711849bbdf4720b1c67e42e5"))
     )
     assert by_id_.trace_id.hex() == "0fbc63cc7831455d824500c81475b014"
     assert by_trace.trace_id.hex() == "805f1b33711849bbdf4720b1c67e42e5"
@@ -190,7 +190,7 @@ def test_a_tool_sent_before_its_runs_first_step_takes_that_steps_trace() -> None
     visit = load("old_step_id_in_new_runs_tool_return")["visits"][0]
     reading = reading_of(visit["reading"])
     trace = "805f1b33711849bbdf4720b1c67e42e5"
-    pending = reading.steps[0].model_copy(update={"status": "pending", "trace_id": trace})
+    pending = replace(reading.steps[0], status="pending", trace_id=trace)
     run = FollowedRun(id=reading.run.id, created_ns=0, first_seen=0, last_news=0)
     done = map_steps(Decision((), run), replace(reading, steps=(pending,)), OPTIONS)
     assert [(span.name, span.trace_id.hex()) for span in done.telemetry.spans] == [("execute_tool dangerous", trace)]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from map.golden_cases import CASES, load, reading_of, telemetry_of
@@ -28,6 +29,7 @@ from bridge.map.late import map_late
 from bridge.map.mapper import MapOptions, map_run, map_steps
 from bridge.map.telemetry import Telemetry
 from bridge.reference import own_metrics, reference
+from bridge.source import models
 from bridge.source.models import Run, Step
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,7 +65,7 @@ STEP = {
     "error_data": {"message": "overloaded", "traceback": "Traceback"},
     "status": "odd",
 }
-NO_TOKENS = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+NO_TOKENS: dict[str, Any] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 RUN = {
     "id": "run-1",
     "agent_id": "agent-1",
@@ -84,16 +86,18 @@ RUN = {
 
 
 def run(**changes: object) -> Run:
-    return Run.model_validate({**RUN, **changes})
+    return models.RUN.validate_python({**RUN, **changes})
 
 
 def step(**changes: object) -> Step:
-    return Step.model_validate({**STEP, **changes})
+    return models.STEP.validate_python({**STEP, **changes})
 
 
 def reading(row: Run, *steps: Step) -> Reading:
     order = tuple(one.id for one in steps)
-    made = reading_of({"run": row.model_dump(mode="json"), "agent_name": "support", "at": 1_777_600_000.0})
+    made = reading_of(
+        {"run": models.RUN.dump_python(row, mode="json"), "agent_name": "support", "at": 1_777_600_000.0}
+    )
     return replace(made, steps=steps, order=order)
 
 
@@ -138,7 +142,7 @@ def everything() -> Iterator[Telemetry]:
     yield ended(run(status="cancelled"), None)[0]
     yield ended(run(status="running"), None, Closing.STALE)[0]
     fine = step(status="success", error_type=None, error_data=None, stop_reason="length", feedback=None)
-    yield changed(fine.model_copy(update=NO_TOKENS), step(status="failed", tags=["two"]), run())
+    yield changed(replace(fine, **NO_TOKENS), step(status="failed", tags=["two"]), run())
     yield changed(step(status="failed"), fine, run())
 
 

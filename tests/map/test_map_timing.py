@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -91,7 +92,7 @@ def test_steps_of_a_run_never_overlap(steps: list[tuple[StepMetrics | None, Fenc
 
 @given(all_metrics, all_fences, tool_counts)
 def test_same_input_same_nanoseconds(metrics: StepMetrics | None, fences: Fences, tools: int) -> None:
-    again = metrics.model_copy() if metrics else None
+    again = replace(metrics) if metrics else None
     assert lay_out(metrics, fences, tools=tools) == lay_out(again, fences, tools=tools)
 
 
@@ -226,7 +227,7 @@ def test_a_run_starts_when_it_was_measured_to() -> None:
 
 def test_a_run_may_have_two_ends() -> None:
     run = Run(id="run-1", created_at=datetime.fromtimestamp(NOON // SECOND, UTC))
-    ended = run.model_copy(update={"completed_at": run.created_at + timedelta(seconds=2)})
+    ended = replace(run, completed_at=run.created_at + timedelta(seconds=2))
     metrics = RunMetrics(id="run-1", run_start_ns=NOON + 5, run_ns=3 * SECOND)
     assert run_ends_ns(run, None) == ()
     assert run_ends_ns(run, metrics) == (NOON + 3 * SECOND + 5,)

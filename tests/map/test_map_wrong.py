@@ -14,14 +14,14 @@ from bridge.map import values
 from bridge.map.instruments import CATALOGUE, Kind
 from bridge.map.mapper import MapOptions, map_loose_step, map_run, map_steps
 from bridge.map.telemetry import Severity, Telemetry
-from bridge.source.models import Step
+from bridge.source.models import STEP, Step
 
 OPTIONS = MapOptions()
 HOSTILE = "it\n\x1b[31m broke \ud800" + "x" * 5_000
 
 
 def step(**fields: object) -> Step:
-    return Step.model_validate({"id": "step-1", "agent_id": "agent-1", "status": "failed", **fields})
+    return STEP.validate_python({"id": "step-1", "agent_id": "agent-1", "status": "failed", **fields})
 
 
 def told(one: Step, outcome: Outcome = Outcome.FAILED, options: MapOptions = OPTIONS) -> Telemetry:
@@ -100,7 +100,7 @@ def test_a_run_is_told_only_where_none_of_its_steps_is(
 
 def cancelled() -> tuple[Reading, FollowedRun]:
     reading = reading_of(load("run_without_steps")["visits"][0]["reading"])
-    row = reading.run.model_copy(update={"status": "cancelled", "stop_reason": "cancelled"})
+    row = replace(reading.run, status="cancelled", stop_reason="cancelled")
     return replace(reading, run=row), FollowedRun(id=row.id, created_ns=0, first_seen=0, last_news=0)
 
 

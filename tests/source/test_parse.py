@@ -7,7 +7,7 @@ import pytest
 
 from bridge.errors import LettaMisbehaved
 from bridge.source import parse
-from bridge.source.models import RUNS, STEPS, Run, Step, unknown_fields
+from bridge.source.models import RUN, RUNS, STEPS, Step, as_json, unknown_fields
 
 REQUEST = "GET /v1/runs/run-1/steps"
 
@@ -51,9 +51,25 @@ def test_an_unknown_status_is_text_and_an_unknown_field_is_reported_by_name() ->
     assert unknown_fields(page.items) == {"Step.mood"}
 
 
+def test_a_record_is_told_with_the_fields_that_no_model_knows() -> None:
+    row = {"id": "run-1", "created_at": "2026-11-21T23:01:31.969013Z", "mood": {"today": "fine"}, "status": 7}
+    (run,) = parse.page(RUNS, "run", json.dumps([row]).encode(), REQUEST).items
+    told = json.loads(as_json(run))
+    assert told.items() >= {**row, "status": "7"}.items()
+    assert parse.page(RUNS, "run", b"[%b]" % as_json(run).encode(), REQUEST).items == (run,)
+
+
+@pytest.mark.parametrize("name", ["__dict__", "__class__", "__dataclass_fields__", "id_", "keys"])
+def test_an_unknown_field_may_have_any_name(name: str) -> None:
+    page = page_of({"id": "step-1", "status": "success", name: 1})
+    assert unknown_fields(page.items) == {f"Step.{name}"}
+    assert (page.items[0].id, page.items[0].status) == ("step-1", "success")
+
+
 def test_a_time_without_a_zone_is_utc() -> None:
     run = parse.one(
-        Run,
+        RUN,
+        "a run",
         b'{"id": "run-1", "created_at": "2026-11-21T23:01:31.969013Z", "completed_at": "2026-11-21T23:01:37.992984"}',
         "GET /v1/runs/run-1",
     )
@@ -99,7 +115,7 @@ def test_a_number_of_thousands_of_digits_costs_its_record_alone() -> None:
 def test_a_run_beyond_what_nanoseconds_can_say_has_no_place(year: str) -> None:
     page = parse.page(RUNS, "run", f'[{{"id": "run-1", "created_at": "{year}-01-01T00:00:00Z"}}]'.encode(), REQUEST)
     assert not page.items
-    assert not parse.rescued(Run, page).items
+    assert not parse.rescued(RUN, page).items
 
 
 def test_a_run_is_rescued_in_its_place_without_what_does_not_fit() -> None:
@@ -110,7 +126,7 @@ def test_a_run_is_rescued_in_its_place_without_what_does_not_fit() -> None:
     ]
     page = parse.page(RUNS, "run", json.dumps(rows).encode(), REQUEST)
     assert [run.id for run in page.items] == ["c", "a"]
-    assert [run.id for run in parse.rescued(Run, page).items] == ["c", "b", "a"]
+    assert [run.id for run in parse.rescued(RUN, page).items] == ["c", "b", "a"]
 
 
 def test_the_place_to_go_on_from_is_one_that_letta_knows() -> None:
