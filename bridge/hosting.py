@@ -53,6 +53,7 @@ async def answered(app: ASGIApp, listening: socket.socket, *, keep_alive: int = 
         timeout_keep_alive=keep_alive,
         timeout_graceful_shutdown=1,
     )
+    config.load()  # what cannot be loaded is raised here, not in the task
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:

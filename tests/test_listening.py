@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
@@ -108,3 +109,12 @@ async def test_pages_that_cannot_be_loaded_are_one_line_and_refused_from_then_on
     told = [(line["log_level"], line["event"], line["reason"]) for line in said]
     reason = "ImportError: cannot import name 'Router'"
     assert told == [("error", "the pages cannot be served: start the bridge anew", reason)]
+
+
+async def test_a_web_server_that_cannot_be_loaded_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn.protocols.http.httptools_impl", None)
+    with capture_logs() as said:
+        async with listening(Loading()) as url, httpx.AsyncClient(base_url=url, timeout=10) as browser:
+            with pytest.raises(httpx.TransportError):
+                await browser.get("/livez")
+            assert [line["event"] for line in said] == ["the pages cannot be served: start the bridge anew"]

@@ -24,12 +24,11 @@ class Connection(asyncio.Protocol):
     """What `loop.create_connection` makes; `ask` when it is made."""
 
     _transport: asyncio.Transport
+    _parser: HttpResponseParser
 
     def __init__(self, longest: Callable[[int], int]) -> None:
         """`longest` says of which status how many bytes of the body are of use."""
         self._longest = longest
-        self._parser = HttpResponseParser(self)
-        self._open = False
         self._asked = 0
         self._received = 0  # bytes since the request
         self._coming = Incoming()
@@ -38,7 +37,7 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether a request may be sent."""
-        return self._open and self._waiter is None
+        return self._waiter is None and not self._transport.is_closing()
 
     async def ask(self, request: bytes) -> Answer:
         """Send a request, byte for byte, and await its answer; whoever stops waiting for it closes the connection.
@@ -48,14 +47,13 @@ class Connection(asyncio.Protocol):
         """
         self._asked += 1
         self._received = 0
-        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiter = waiter
-        if self._open:
-            self._transport.write(request)
-        else:
+        self._waiter = asyncio.get_running_loop().create_future()
+        if self._transport.is_closing():
             self._fail(Disconnected("the connection was closed at once"))
+        else:
+            self._transport.write(request)
         try:
-            return await waiter
+            return await self._waiter
         except BaseException:
             self.close()
             raise
@@ -64,7 +62,6 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """At once; what is under way fails."""
-        self._open = False
         self._transport.abort()
 
     # What asyncio calls.
@@ -73,7 +70,7 @@ class Connection(asyncio.Protocol):
         """Be ready."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._open = True
+        self._parser = HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
         """Read on; what nobody waits for ends the connection."""
@@ -85,21 +82,17 @@ class Connection(asyncio.Protocol):
         if self._received > _LONGEST_HEAD and self._is_waited_for() and self._received > self._most():
             self._fail(NotHttp("no HTTP: more than an answer can be"))
 
-    def eof_received(self) -> None:
-        """Take no further request; asyncio closes the connection and calls `connection_lost`."""
-        self._open = False
-
     def connection_lost(self, error: Exception | None) -> None:
         """Where neither a length nor chunks were announced, this is how a body ends."""
         if error is None and self._coming.ends_with_the_connection():
             self._finish()
         self._fail(Disconnected("the connection was closed before the answer's end"), error)
+        del self._parser  # it refers to this connection, which would wait for the collector, with TLS's 256 kB
 
     # What the parser calls.
 
     def on_message_begin(self) -> None:
         """An answer begins, or the one that was announced by another (1xx); or none was asked for."""
-        self._coming = Incoming()
         if not self._is_waited_for():
             self.close()
 
@@ -117,8 +110,6 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """A part of it."""
-        if not self._is_waited_for():
-            return
         try:
             self._coming.body(data)
         except zlib.error as error:

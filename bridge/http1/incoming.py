@@ -15,6 +15,8 @@ class PackedOtherwise(Exception):
 
 
 class _Unpacker(Protocol):
+    @property
+    def eof(self) -> bool: ...
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
@@ -64,8 +66,9 @@ class Incoming:
         self.is_full = self._left <= 0
 
     def ends_with_the_connection(self) -> bool:
-        """Whether its end is announced by nothing else."""
-        return self.status is not None and not {"content-length", "transfer-encoding"} & self._headers.keys()
+        """Whether its end is announced by nothing else, and what is packed ends as well."""
+        announced = self.status is None or {"content-length", "transfer-encoding"} & self._headers.keys()
+        return not announced and (self._unpacker is None or self._unpacker.eof)
 
     def answer(self) -> Answer | None:
         """What came; None while the head is not whole."""

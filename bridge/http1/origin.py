@@ -35,7 +35,7 @@ class Origin:
             longest: says of which status how many bytes of a body are of use.
 
         Raises:
-            ValueError: the URL has no host, or one that is no name.
+            ValueError: the host is no name.
         """
         address = urlsplit(url)
         self._host = (address.hostname or "").encode("idna").decode()
@@ -91,14 +91,22 @@ class Origin:
     async def _connect(self) -> Connection:
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                self._made, self._host, self._port, ssl=self._trust, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER
+                self._made,
+                self._host,
+                self._port,
+                ssl=self._trust,
+                server_hostname=self._host.rstrip(".") if self._trust else None,
+                happy_eyeballs_delay=_NEXT_ADDRESS_AFTER,
             )
         except OSError as error:
-            raise Unreachable(words(error)) from error
+            # Without asyncio's frames, which hold the error and the buffers of TLS until the collector comes.
+            raise Unreachable(words(error)) from error.with_traceback(None)
         return connection
 
 
 def words(error: OSError) -> str:
     """Why; of several addresses the first one's, for asyncio has them in its words alone (Python 3.11)."""
     found = re.search(r"\[Errno (\d+)\]", str(error))
-    return os.strerror(int(found[1])) if found and not error.errno else str(error)
+    if found and not error.errno:
+        return os.strerror(int(found[1]))
+    return str(error) or "the connection was closed before TLS was agreed on"  # asyncio has no words for that

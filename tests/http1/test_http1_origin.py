@@ -9,86 +9,15 @@ import gzip
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from http1.talking import BODY, HEAD, WHOLE, Asker, Server, Talk, asking, once, says
 
 from bridge.http1 import Answer, Disconnected, NoAnswer, NotHttp, Origin, Unreachable, Unreadable
 from bridge.http1.connection import Connection
 from bridge.http1.origin import words
 
-BODY = b'{"id": "step-1"}'
-WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: a/b\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
-HEAD = b"HTTP/1.1 200 OK\r\n"
 MEGABYTE = b"x" * (1 << 20)
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Server:
-    """Lets `talk` have every connection, closes it afterwards, and counts them."""
-
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
-        self.connections = 0
-        self.talks: set[asyncio.Task[None]] = set()
-
-    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.talks.add(asyncio.create_task(self._served(reader, writer)))
-
-    async def _served(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-            await self._talk(reader, writer)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-class Asker:
-    """An origin, and what it is asked with."""
-
-    def __init__(self, url: str, *, longest: int = 1 << 20) -> None:
-        self.origin = Origin(url, trust=None, idle=60.0, longest=lambda _: longest)
-        self._request = b"GET /" + self.origin.head({})
-
-    async def get(self) -> Answer:
-        async with asyncio.timeout(10):
-            return await self.origin.ask(self._request)
-
-
-@contextlib.asynccontextmanager
-async def asking(talk: Talk, *, longest: int = 1 << 20) -> AsyncIterator[tuple[Asker, Server]]:
-    server = Server(talk)
-    async with await asyncio.start_server(server.accept, "127.0.0.1", 0) as listening:
-        asker = Asker(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", longest=longest)
-        yield asker, server
-        await asker.origin.close()
-        await asyncio.gather(*server.talks)
-
-
-def says(*answers: bytes) -> Talk:
-    """Answers one request after another, then hangs up on the next."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for answer in answers:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer)
-            await writer.drain()
-        await reader.readuntil(b"\r\n\r\n")
-
-    return talk
-
-
-def once(answer: bytes) -> Talk:
-    """Answers a request, and hangs up."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        await writer.drain()
-
-    return talk
 
 
 async def failure(talk: Talk, *, longest: int = 1 << 20) -> NoAnswer:
@@ -134,6 +63,13 @@ async def test_a_connection_that_was_closed_before_the_request_is_not_waited_on(
 async def test_a_body_without_a_length_ends_with_the_connection() -> None:
     async with asking(once(HEAD + b"\r\n" + BODY)) as (asker, _):
         assert (await asker.get()).body == BODY
+
+
+async def test_a_packed_body_without_a_length_is_cut_off_where_it_does_not_say_that_it_ends() -> None:
+    packed, said = gzip.compress(BODY), HEAD + b"content-encoding: gzip\r\n\r\n"
+    async with asking(once(said + packed)) as (asker, _):
+        assert (await asker.get()).body == BODY
+    assert isinstance(await failure(once(said + packed[:-1])), Disconnected)
 
 
 async def test_a_body_without_a_length_does_not_end_with_a_reset() -> None:
