@@ -170,9 +170,11 @@ class SelfMetrics:
 
     def _add(self, counter: Instrument, count: int, **attributes: str) -> None:
         key: SeriesKey = (counter.name, tuple(attributes.items()))
-        if key not in self._counts and sum(name == counter.name for name, _ in self._counts) >= _MAX_SERIES:
+        before = self._counts.get(key)
+        if before is None and sum(name == counter.name for name, _ in self._counts) >= _MAX_SERIES:
             key = (counter.name, OVERFLOW)
-        self._counts[key] = self._counts.get(key, 0) + count
+            before = self._counts.get(key)
+        self._counts[key] = (before or 0) + count
 
     def _totals(self) -> dict[SeriesKey, Total]:
         totals = {key: Total(sum=count) for key, count in self._counts.items()}

@@ -51,13 +51,10 @@ def plain_span(span: Span) -> bytes | None:
     if events or links or not well_dated or not well_named or len(parent_id) not in (0, _SPAN_ID_SIZE):
         return None
     try:
-        title = name.encode()
         parts = [b"\x0a\x10", trace_id, b"\x12\x08", span_id]
         if parent_id:
             parts += (b"\x22\x08", parent_id)
-        if title:
-            parts += (b"\x2a", varint(len(title)), title)
-        parts += (_KINDS[kind], _TIMES(_START, start_ns, _END, end_ns))
+        parts += (_title(name), _KINDS[kind], _TIMES(_START, start_ns, _END, end_ns))
         for layer in layers:
             if type(layer) is Layer:
                 parts.append(layer.wire or _of_layer(layer))
@@ -154,10 +151,23 @@ def _status(code: StatusCode, message: str) -> bytes:
     return sized(_STATUS, len(content)) + content
 
 
+@lru_cache(maxsize=1024)
+def _title(name: str) -> bytes:
+    """A span's name: there are few."""
+    title = name.encode()
+    return sized(b"\x2a", len(title)) + title if title else b""
+
+
 def _text(key: str, value: str) -> bytes:
     text = value.encode()
-    head = sized(FIRST, len(text))
-    return _before(key, len(head) + len(text)) + head + text
+    return _before_text(key, len(text)) + text
+
+
+@lru_cache(maxsize=4096)
+def _before_text(key: str, size: int) -> bytes:
+    """All of an attribute up to a text of so many bytes."""
+    head = sized(FIRST, size)
+    return _before(key, len(head) + size) + head
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from bridge.follow.ended import has_tokens
-from bridge.follow.reading import Outcome, SettledStep
+from bridge.follow.reading import SUCCESS, Outcome, SettledStep
 from bridge.follow.state import FollowedRun, Noted
 from bridge.source.models import Step
 
@@ -38,7 +38,7 @@ def usual(followed: FollowedRun, settled: Sequence[SettledStep]) -> Noted:
     """What the run's steps mostly are: noted when the first of them is sent; never that they go wrong."""
     if followed.cursor or followed.sent or not settled or _is(settled[0], followed.usual):
         return followed.usual
-    return note(*settled[0]) if settled[0].outcome is Outcome.SUCCESS else followed.usual
+    return note(*settled[0]) if settled[0].outcome is SUCCESS else followed.usual
 
 
 def unusual(settled: Iterable[SettledStep], usual: Noted) -> dict[str, Noted]:
@@ -60,4 +60,4 @@ def _is(settled: SettledStep, usual: Noted) -> bool:
 
 
 def _stop_reason(step: Step, outcome: Outcome) -> str | None:
-    return None if outcome is Outcome.SUCCESS and step.stop_reason == _END else step.stop_reason
+    return None if outcome is SUCCESS and step.stop_reason == _END else step.stop_reason

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bridge.follow.ended import run_state
-from bridge.follow.reading import Closing, Decision, ForeignStep, Outcome, Reading, SettledStep
+from bridge.follow.reading import Closing, Decision, ForeignStep, Reading, SettledStep
 from bridge.follow.state import FollowedRun
 from bridge.map import feedback, ids, letta, measurements, timing, values, wrong
 from bridge.map.failures import Failure
@@ -159,7 +159,7 @@ class _Harvest:
             went = wrong.of_step(step, settled.outcome, status, place)
             self.events.append(wrong.event(went, ended_ns=own.end_ns, observed_ns=self.observed_ns, options=options))
             self.failures.append(wrong.failure(went, self.observed_ns))
-        self.sent.append(SentStep(usage, settled.outcome is Outcome.FAILED, status.error_type))
+        self.sent.append(SentStep(usage, settled.outcome, status.error_type))
 
     def add_waited(self, foreign: ForeignStep, tool: ToolRun, times: Interval, place: Place) -> None:
         """Below its step while that trace still grows, else below the run that it ran in, linked to the step."""

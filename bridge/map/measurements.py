@@ -96,8 +96,7 @@ def of_tools(
     """
     seconds = _seconds(metrics.tool_execution_ns) if metrics and len(tools) == 1 else None
     for tool, span in zip(tools, spans, strict=True):
-        name = tool.name and values.name(tool.name)  # a model may make up any name, of any length
-        yield Measurements(_group_of_tool(name, tool.status, agent), (1, seconds), _example(span))
+        yield Measurements(_group_of_tool(tool.name, tool.status, agent), (1, seconds), _example(span))
 
 
 def of_run(reading: Reading, closing: Closing, sums: Sums, span: Span, agent: Agent) -> Measurements:
@@ -108,17 +107,16 @@ def of_run(reading: Reading, closing: Closing, sums: Sums, span: Span, agent: Ag
 
 def _of_tokens(step: Step, usage: Usage, *, priced_at_ns: int | None) -> tuple[float | None, ...]:
     """In the order of `_keys_of_usage`."""
-    input_, output, _, *details = usage
-    counts = [count or 0 for count in (input_, output, *details)]
-    tokens = [count if 0 < count <= _MOST_TOKENS else None for count in counts]
+    likely = [count if count is not None and 0 <= count <= _MOST_TOKENS else None for count in usage]
+    input_, output, _, cache_read, cache_write, reasoning = likely
+    tokens = (input_ or None, output or None, cache_read or None, cache_write or None, reasoning or None)
     ratio = usage.used_ratio(step.context_window_limit)
     if not usage.is_known:
         return (*tokens, None, None, ratio, None, None)
-    used = [count if count is not None and 0 <= count <= _MOST_TOKENS else None for count in (input_, output)]
-    if priced_at_ns is None or min(counts[:4]) < 0 or max(counts[:4]) > _MOST_TOKENS:
-        return (*tokens, *used, ratio, None, None)
+    if priced_at_ns is None or (input_, output, cache_read, cache_write) != usage.priced:
+        return (*tokens, input_, output, ratio, None, None)
     dollars = cost.usd(step, usage, priced_at_ns)
-    return (*tokens, *used, ratio, dollars, counts[0] + counts[1] if dollars is None else None)
+    return (*tokens, input_, output, ratio, dollars, (input_ or 0) + (output or 0) if dollars is None else None)
 
 
 def _seconds(ns: int | None) -> float | None:

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bridge.follow.ended import run_state
-from bridge.follow.reading import Closing, Reading
+from bridge.follow.reading import Closing, Outcome, Reading
 from bridge.follow.state import FollowedRun, Sums
 from bridge.map import genai, ids, letta, values
 from bridge.map.status import SpanStatus
-from bridge.map.telemetry import Span, SpanKind
-from bridge.map.timing import Timing, to_ns
+from bridge.map.telemetry import INTERNAL, Span
+from bridge.map.timing import ESTIMATED, MEASURED, RECONSTRUCTED, Timing, to_ns
 from bridge.map.usage import Usage
 from bridge.source.models import Run
 
@@ -52,7 +52,7 @@ def run_span(
         letta.RUN_BACKGROUND: row.background,
         letta.RUN_TOTAL_DURATION_NS: duration_ns(reading),
         letta.RUN_TTFT_NS: row.ttft_ns,
-        letta.TIMING: timing.value,
+        letta.TIMING: timing,
     }
     agent = run.agent_name or agent_id
     return Span(
@@ -60,7 +60,7 @@ def run_span(
         span_id=run_span_id(trace_id, run.id),
         parent_id=b"",
         name=f"{genai.INVOKE_AGENT} {values.name(agent)}" if agent else genai.INVOKE_AGENT,
-        kind=SpanKind.INTERNAL,
+        kind=INTERNAL,
         start_ns=start,
         end_ns=max(start, end),
         layers=(
@@ -90,7 +90,7 @@ class SentStep(NamedTuple):
     """What a step adds to its run's sums."""
 
     usage: Usage
-    failed: bool
+    outcome: Outcome
     error_type: str | None
 
 
@@ -98,12 +98,12 @@ def add_steps(sums: Sums, steps: Sequence[SentStep]) -> Sums:
     """The sums with some more steps in them, oldest first."""
     if not steps:
         return sums
-    usages, failed, error_types = zip(*steps, strict=True)
+    usages, outcomes, error_types = zip(*steps, strict=True)
     input_, output, total, *details = (sum(filter(None, counts)) for counts in zip(*usages, strict=True))
     cache_read, cache_write, reasoning = details
     return Sums(
         steps=sums.steps + len(steps),
-        failed_steps=sums.failed_steps + sum(failed),
+        failed_steps=sums.failed_steps + outcomes.count(Outcome.FAILED),
         input_tokens=sums.input_tokens + input_,
         output_tokens=sums.output_tokens + output,
         total_tokens=sums.total_tokens + total,
@@ -116,9 +116,9 @@ def add_steps(sums: Sums, steps: Sequence[SentStep]) -> Sums:
 
 def _end(row: Run, fence_ns: int) -> tuple[int, Timing]:
     if row.completed_at is None:
-        return fence_ns, Timing.ESTIMATED
+        return fence_ns, ESTIMATED
     completed = to_ns(row.completed_at)
-    return (completed, Timing.MEASURED) if completed >= fence_ns else (fence_ns, Timing.RECONSTRUCTED)
+    return (completed, MEASURED) if completed >= fence_ns else (fence_ns, RECONSTRUCTED)
 
 
 def _sums(sums: Sums) -> values.Raws:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from bridge.follow.ended import ABANDONED, CANCELLED, FAILED, run_state
-from bridge.follow.reading import Closing, Outcome
+from bridge.follow.reading import SUCCESS, Closing, Outcome
 from bridge.follow.state import Sums
 from bridge.map import genai, values
 from bridge.map.telemetry import Event, StatusCode
@@ -38,9 +38,9 @@ _TOOL_FAILED: Final = SpanStatus(StatusCode.ERROR, TOOL_ERROR, TOOL_ERROR)
 
 def step_status(step: Step, outcome: Outcome, *, cancelled_is_error: bool) -> SpanStatus:
     """Of a step's span, and of its chat's."""
+    if outcome is SUCCESS:
+        return FINE
     match outcome:
-        case Outcome.SUCCESS:
-            return FINE
         case Outcome.FAILED:
             error_type = step.error_type or step.stop_reason or genai.ERROR_OTHER
             return _error(step_message(step) or error_type, error_type)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from bridge.follow.reading import Outcome, SettledStep
+from bridge.follow.reading import SUCCESS, SettledStep
 from bridge.map import genai, ids, letta, values
 from bridge.map.series import AttributeValue
 from bridge.map.status import SpanStatus, exception_event
-from bridge.map.telemetry import Attributes, Layer, Link, Span, SpanKind
+from bridge.map.telemetry import CLIENT, INTERNAL, Attributes, Layer, Link, Span
 from bridge.map.timing import Interval, StepTimes
 from bridge.map.usage import Usage
 from bridge.source.models import Step
@@ -33,6 +33,14 @@ _STEP: Final = (
     letta.TIMING,
 )
 _CHAT: Final = (genai.ERROR_TYPE, genai.FINISH_REASONS, letta.CONTEXT_WINDOW_LIMIT, letta.TIMING)
+_TOKENS: Final = (  # in the order of Usage
+    genai.INPUT_TOKENS,
+    genai.OUTPUT_TOKENS,
+    letta.TOTAL_TOKENS,
+    genai.CACHE_READ_TOKENS,
+    genai.CACHE_CREATION_TOKENS,
+    genai.REASONING_TOKENS,
+)
 
 
 class Place(NamedTuple):
@@ -127,7 +135,7 @@ def step_span(shared: Shared, times: Interval) -> Span:
         step.provider_category,
         step.provider_id,
         step.project_id,
-        str(times.timing),
+        times.timing,
     )
     layers: tuple[Attributes, ...] = (*shared.layers, values.shared(_STEP, told))
     if step.tid or step.request_id:
@@ -138,7 +146,7 @@ def step_span(shared: Shared, times: Interval) -> Span:
         ids.span_id(place.trace_id, ids.STEP, step.id),
         place.parent_id,
         "agent_step",
-        SpanKind.INTERNAL,
+        INTERNAL,
         times.start_ns,
         times.end_ns,
         layers,
@@ -155,13 +163,13 @@ def chat_span(shared: Shared, usage: Usage, times: Interval, parent_id: bytes) -
     limit = step.context_window_limit
     asked = _asked(step.provider_name, step.model, step.model_handle, step.model_endpoint)
     finish_reasons = (step.stop_reason,) if step.stop_reason else None
-    told = values.shared(_CHAT, (status.error_type, finish_reasons, limit, str(times.timing)))
+    told = values.shared(_CHAT, (status.error_type, finish_reasons, limit, times.timing))
     return Span(
         place.trace_id,
         ids.span_id(place.trace_id, ids.CHAT, step.id),
         parent_id,
         asked.name,
-        SpanKind.CLIENT,
+        CLIENT,
         times.start_ns,
         times.end_ns,
         (*shared.layers, asked.layer, told, _used(usage, limit)),
@@ -173,19 +181,12 @@ def chat_span(shared: Shared, usage: Usage, times: Interval, parent_id: bytes) -
 
 def suspect(settled: SettledStep, usage: Usage) -> str | None:
     """What is odd about a success: one without a single token is a stream that broke off (0.16.8)."""
-    return letta.NO_USAGE if settled.outcome is Outcome.SUCCESS and not usage.is_known else None
+    return letta.NO_USAGE if settled.outcome is SUCCESS and not usage.is_known else None
 
 
 def token_attributes(usage: Usage) -> values.Raws:
     """The tokens of an LLM request, each under its name."""
-    return {
-        genai.INPUT_TOKENS: usage.input,
-        genai.OUTPUT_TOKENS: usage.output,
-        genai.CACHE_READ_TOKENS: usage.cache_read,
-        genai.CACHE_CREATION_TOKENS: usage.cache_write,
-        genai.REASONING_TOKENS: usage.reasoning,
-        letta.TOTAL_TOKENS: usage.total,
-    }
+    return dict(zip(_TOKENS, usage, strict=True))
 
 
 class _Asked(NamedTuple):
@@ -215,9 +216,8 @@ def _asked(provider_name: str | None, model: str | None, model_handle: str | Non
 
 def _used(usage: Usage, limit: int | None) -> Attributes:
     """The tokens of a step, which are numbers of 64 bits, and the share of its window that they take."""
-    used: dict[str, AttributeValue] = {
-        name: count for name, count in token_attributes(usage).items() if count is not None
-    }
+    told = zip(_TOKENS, usage, strict=True)
+    used: dict[str, AttributeValue] = {name: count for name, count in told if count is not None}
     ratio = usage.used_ratio(limit)
     if ratio is not None:
         used[letta.CONTEXT_WINDOW_USED_RATIO] = ratio

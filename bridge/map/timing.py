@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from bridge.source.models import Message, Run, RunMetrics, StepMetrics
 
@@ -27,12 +26,11 @@ _NOT_AT_THE_END: Final = frozenset(
 )
 
 
-class Timing(StrEnum):
-    """How a span's times came about: the value of `letta.timing`."""
-
-    MEASURED = "measured"  # the server gave start and length
-    RECONSTRUCTED = "reconstructed"  # the server measured the length, the start is laid out
-    ESTIMATED = "estimated"  # the length is not known
+# How a span's times came about: the value of `letta.timing`.
+Timing = Literal["measured", "reconstructed", "estimated"]
+MEASURED: Final = "measured"  # the server gave start and length
+RECONSTRUCTED: Final = "reconstructed"  # the server measured the length, the start is laid out
+ESTIMATED: Final = "estimated"  # the length is not known
 
 
 class Interval(NamedTuple):
@@ -147,19 +145,19 @@ def lay_out_loose(metrics: StepMetrics | None, messages: Iterable[Message], at_n
         floor = request if request is not None else max(0, (end or 0) - length)
         return lay_out(metrics, Fences(floor, end), tools=tools)
     times = lay_out(metrics, Fences(max(0, at_ns - length)), tools=tools)
-    return StepTimes(*(interval._replace(timing=Timing.ESTIMATED) for interval in times))
+    return StepTimes(*(interval._replace(timing=ESTIMATED) for interval in times))
 
 
 def tool_before_run(run_start: int, returned_at: datetime | None) -> Interval:
     """When a tool ran that had waited for approval: somewhere between the approving run's start and its return."""
-    return _interval(run_start, to_ns(returned_at) if returned_at else run_start, Timing.ESTIMATED)
+    return _interval(run_start, to_ns(returned_at) if returned_at else run_start, ESTIMATED)
 
 
 def _unmeasured(fences: Fences) -> StepTimes:
     """The request may have taken all of the step; its tools are known to have ended with it."""
     start = fences.not_before
-    step = _interval(start, max(start, _likely_end(fences)), Timing.ESTIMATED)
-    return StepTimes(step, step, Interval(step.end_ns, step.end_ns, Timing.ESTIMATED))
+    step = _interval(start, max(start, _likely_end(fences)), ESTIMATED)
+    return StepTimes(step, step, Interval(step.end_ns, step.end_ns, ESTIMATED))
 
 
 def _step(metrics: StepMetrics, fences: Fences) -> Interval:
@@ -168,11 +166,11 @@ def _step(metrics: StepMetrics, fences: Fences) -> Interval:
     if length is None:
         start = max(start, given or 0)
         parts = (_length(metrics.llm_request_ns) or 0) + (_length(metrics.tool_execution_ns) or 0)
-        return _interval(start, max(start + parts, _likely_end(fences)), Timing.ESTIMATED)
+        return _interval(start, max(start + parts, _likely_end(fences)), ESTIMATED)
     if given and given >= start:
-        return _interval(given, given + length, Timing.MEASURED)
+        return _interval(given, given + length, MEASURED)
     start = max(start, (fences.ended_from or 0) - length)
-    return _interval(start, start + length, Timing.RECONSTRUCTED)
+    return _interval(start, start + length, RECONSTRUCTED)
 
 
 def _likely_end(fences: Fences) -> int:
@@ -187,24 +185,28 @@ def _chat(metrics: StepMetrics, step: Interval) -> Interval:
     given, length = _length(metrics.llm_request_start_ns), _length(metrics.llm_request_ns)
     if length is None:
         end = max(step.start_ns, step.end_ns - (_length(metrics.tool_execution_ns) or 0))
-        return _interval(step.start_ns, end, Timing.ESTIMATED)
+        return _interval(step.start_ns, end, ESTIMATED)
     if given and step.start_ns <= given <= step.end_ns - length:
-        return _interval(given, given + length, Timing.MEASURED)
+        return _interval(given, given + length, MEASURED)
     return _within(step, step.start_ns, length)
 
 
 def _tool(metrics: StepMetrics, step: Interval, chat: Interval, *, alone: bool) -> Interval:
     length = _length(metrics.tool_execution_ns)
     if length is None:
-        return _interval(step.end_ns, step.end_ns, Timing.ESTIMATED)
+        return _interval(step.end_ns, step.end_ns, ESTIMATED)
     laid_out = _within(step, chat.end_ns, length)
-    return laid_out if alone else laid_out._replace(timing=Timing.ESTIMATED)
+    return laid_out if alone else laid_out._replace(timing=ESTIMATED)
 
 
 def _within(step: Interval, start: int, length: int) -> Interval:
-    """Cut at the step's end where the parts that were measured are longer than the whole."""
-    fits = start + length <= step.end_ns
-    return _interval(start, min(start + length, step.end_ns), Timing.RECONSTRUCTED if fits else Timing.ESTIMATED)
+    """From a moment of the step on; cut at its end where the parts that were measured are longer than the whole."""
+    end = start + length
+    return Interval(start, end, RECONSTRUCTED) if end <= step.end_ns else _rest(step, start)
+
+
+def _rest(step: Interval, start: int) -> Interval:
+    return Interval(start, step.end_ns, ESTIMATED)
 
 
 def _interval(start: int, end: int, timing: Timing) -> Interval:

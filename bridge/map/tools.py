@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from bridge.map import genai, ids, letta, values
 from bridge.map.status import SpanStatus, tool_status
 from bridge.map.step import Place
-from bridge.map.telemetry import Layer, Link, Span, SpanKind
+from bridge.map.telemetry import INTERNAL, Layer, Link, Span
 from bridge.map.timing import Interval, Timing
 from bridge.source.models import Message, Step
 
@@ -33,7 +33,7 @@ class ToolRun(NamedTuple):
         step_id: the step that asked for it.
         source_id: what tells it from the step's other calls: the call's id, else its place among the messages.
         call_id: the model's id of the call, where it gave one.
-        name: None where no message names it.
+        name: as `values.name` has it, for a model may make up any; None where no message names it.
         status: `success`, `error`, whatever else Letta says, or `unknown`.
         returned_at: when it came back, to the second; None where that is not known.
     """
@@ -72,7 +72,7 @@ class Conversation:
             self._by_step.setdefault(message.step_id, []).append(message)
         for call in message.tool_calls or ():
             if call.tool_call_id and call.name:
-                self._names[call.tool_call_id] = call.name
+                self._names[call.tool_call_id] = values.name(call.name)
         for approval in message.approvals or ():
             if approval.tool_call_id and approval.type == _BY_CLIENT:
                 self._by_client.add(approval.tool_call_id)
@@ -106,7 +106,8 @@ class Conversation:
                 yield from self._returned_in(message, step_id)
 
     def _returned_in(self, message: Message, step_id: str) -> Iterator[ToolRun]:
-        first = message.name  # of several calls, the message is named for the first that the server ran
+        # Of several calls, the message is named for the first that the server ran.
+        first = message.name and values.name(message.name)
         for position, back in enumerate(message.tool_returns or ()):
             call_id = back.tool_call_id
             if call_id in self._never_ran:
@@ -128,8 +129,8 @@ class Conversation:
                 call_id = call.tool_call_id
                 if call_id not in self._never_ran:
                     source_id = call_id or f"{message.id}/{position}"
-                    known = returned.get(source_id)
-                    yield known or ToolRun(step_id, source_id, call_id, call.name, letta.UNKNOWN)
+                    name = call.name and values.name(call.name)
+                    yield returned.get(source_id) or ToolRun(step_id, source_id, call_id, name, letta.UNKNOWN)
 
 
 def tool_span(tool: ToolRun, times: Interval, place: Place, layers: Iterable[Layer]) -> Span:
@@ -141,13 +142,13 @@ def tool_span(tool: ToolRun, times: Interval, place: Place, layers: Iterable[Lay
         place: the trace, the parent, the links.
         layers: what it shares with the step that asked for it.
     """
-    title, status, told = _told(tool.name and values.name(tool.name), tool.status, times.timing)
+    title, status, told = _told(tool.name, tool.status, times.timing)
     return Span(
         place.trace_id,
         ids.span_id(place.trace_id, ids.TOOL, tool.id),
         place.parent_id,
         title,
-        SpanKind.INTERNAL,
+        INTERNAL,
         times.start_ns,
         times.end_ns,
         (*layers, told, values.attributes({genai.TOOL_CALL_ID: tool.call_id})),
@@ -179,6 +180,6 @@ def _told(tool: str | None, returned: str, timing: Timing) -> _Told:
         genai.TOOL_TYPE: genai.FUNCTION,
         letta.TOOL_STATUS: returned,
         genai.ERROR_TYPE: status.error_type,
-        letta.TIMING: timing.value,
+        letta.TIMING: timing,
     }
     return _Told(f"{genai.EXECUTE_TOOL} {tool}" if tool else genai.EXECUTE_TOOL, status, values.layer(attributes))

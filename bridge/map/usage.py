@@ -27,6 +27,11 @@ class Usage(NamedTuple):
         """Whether a single token was counted: a step that failed, or broke off, shows zeros."""
         return bool(self.input or self.output or self.total)
 
+    @property
+    def priced(self) -> tuple[int | None, ...]:
+        """Those that have a price: reasoning is part of the output."""
+        return self.input, self.output, self.cache_read, self.cache_write
+
     def used_ratio(self, limit: int | None) -> float | None:
         """The share of the context window that is taken once the answer is in it, as Letta itself reckons."""
         used = self.total if self.total is not None else (self.input or 0) + (self.output or 0)

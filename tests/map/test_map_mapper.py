@@ -199,7 +199,7 @@ def test_a_tool_sent_before_its_runs_first_step_takes_that_steps_trace() -> None
 
 def test_sums_remember_the_last_error() -> None:
     usage = usage_of(Step(id="step-1", prompt_tokens=5, cached_input_tokens=3, prompt_tokens_details={}))
-    failed, fine = SentStep(usage, True, "LLMServerError"), SentStep(usage, False, None)  # noqa: FBT003 - as they stand
+    failed, fine = SentStep(usage, Outcome.FAILED, "LLMServerError"), SentStep(usage, Outcome.SUCCESS, None)
     sums = add_steps(Sums(), (failed, fine))
     assert add_steps(add_steps(Sums(), (failed,)), (fine,)) == sums
     assert sums == Sums(steps=2, failed_steps=1, input_tokens=10, cache_read_tokens=6, error_type="LLMServerError")

@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.map.timing import (
+    ESTIMATED,
+    MEASURED,
+    RECONSTRUCTED,
     Fences,
     Interval,
     StepTimes,
-    Timing,
     ended_from,
     lay_out,
     lay_out_loose,
@@ -99,7 +101,7 @@ def test_same_input_same_nanoseconds(metrics: StepMetrics | None, fences: Fences
 @given(st.integers(0, 20 * SECOND), all_fences)
 def test_a_measured_length_is_kept(length: int, fences: Fences) -> None:
     step = lay_out(measured(length), fences, tools=0).step
-    assert step.timing is Timing.RECONSTRUCTED
+    assert step.timing == RECONSTRUCTED
     if fences.not_before + 60 * SECOND < LIMIT:
         assert step.end_ns - step.start_ns == length
 
@@ -124,11 +126,11 @@ def test_last_step_ends_before_its_run_where_the_length_allows(length: int, slac
 @given(all_metrics, all_fences)
 def test_measured_only_with_a_start_and_a_length(metrics: StepMetrics | None, fences: Fences) -> None:
     times = lay_out(metrics, fences, tools=1)
-    if times.step.timing is Timing.MEASURED:
+    if times.step.timing == MEASURED:
         assert metrics
         assert metrics.step_start_ns == times.step.start_ns
         assert metrics.step_ns is not None
-    if times.step.timing is Timing.RECONSTRUCTED:
+    if times.step.timing == RECONSTRUCTED:
         assert metrics
         assert metrics.step_ns is not None
 
@@ -167,40 +169,40 @@ def test_a_runs_end_before_its_messages_is_not_believed() -> None:
 )
 def test_a_step_without_a_length_ends_where_it_is_known_to(fences: Fences, end: int) -> None:
     times = lay_out(None, fences, tools=1)
-    assert times.step == Interval(NOON, end, Timing.ESTIMATED)
+    assert times.step == Interval(NOON, end, ESTIMATED)
     assert times.chat == times.step
-    assert times.tool == Interval(end, end, Timing.ESTIMATED)
+    assert times.tool == Interval(end, end, ESTIMATED)
 
 
 def test_parts_that_were_measured_make_up_for_a_missing_whole() -> None:
     times = lay_out(measured(None, SECOND, 2 * SECOND), Fences(NOON), tools=1)
-    assert times.step == Interval(NOON, NOON + 3 * SECOND, Timing.ESTIMATED)
-    assert times.chat == Interval(NOON, NOON + SECOND, Timing.RECONSTRUCTED)
-    assert times.tool == Interval(NOON + SECOND, NOON + 3 * SECOND, Timing.RECONSTRUCTED)
+    assert times.step == Interval(NOON, NOON + 3 * SECOND, ESTIMATED)
+    assert times.chat == Interval(NOON, NOON + SECOND, RECONSTRUCTED)
+    assert times.tool == Interval(NOON + SECOND, NOON + 3 * SECOND, RECONSTRUCTED)
 
 
 def test_a_chat_without_a_length_leaves_room_for_the_tool() -> None:
     times = lay_out(measured(5 * SECOND, None, 2 * SECOND), Fences(NOON), tools=1)
-    assert times.chat == Interval(NOON, NOON + 3 * SECOND, Timing.ESTIMATED)
-    assert times.tool == Interval(NOON + 3 * SECOND, NOON + 5 * SECOND, Timing.RECONSTRUCTED)
+    assert times.chat == Interval(NOON, NOON + 3 * SECOND, ESTIMATED)
+    assert times.tool == Interval(NOON + 3 * SECOND, NOON + 5 * SECOND, RECONSTRUCTED)
 
 
 def test_several_tools_share_an_upper_bound() -> None:
     metrics = measured(5 * SECOND, SECOND, 2 * SECOND)
-    assert lay_out(metrics, Fences(NOON), tools=1).tool.timing is Timing.RECONSTRUCTED
-    assert lay_out(metrics, Fences(NOON), tools=2).tool.timing is Timing.ESTIMATED
+    assert lay_out(metrics, Fences(NOON), tools=1).tool.timing == RECONSTRUCTED
+    assert lay_out(metrics, Fences(NOON), tools=2).tool.timing == ESTIMATED
 
 
 def test_given_starts_are_believed() -> None:
     metrics = measured(5 * SECOND, SECOND, None, step_start_ns=NOON + 7, llm_request_start_ns=NOON + 9)
     times = lay_out(metrics, Fences(NOON, NOON + 30 * SECOND), tools=0)
-    assert times.step == Interval(NOON + 7, NOON + 7 + 5 * SECOND, Timing.MEASURED)
-    assert times.chat == Interval(NOON + 9, NOON + 9 + SECOND, Timing.MEASURED)
+    assert times.step == Interval(NOON + 7, NOON + 7 + 5 * SECOND, MEASURED)
+    assert times.chat == Interval(NOON + 9, NOON + 9 + SECOND, MEASURED)
 
 
 def test_a_given_start_without_a_length_is_an_estimate() -> None:
     times = lay_out(measured(None, step_start_ns=NOON + 7), Fences(NOON), tools=0)
-    assert times.step == Interval(NOON + 7, NOON + 7, Timing.ESTIMATED)
+    assert times.step == Interval(NOON + 7, NOON + 7, ESTIMATED)
 
 
 def test_a_step_ends_with_its_messages_but_not_with_the_users_or_an_approval() -> None:
@@ -248,20 +250,20 @@ def test_to_ns_is_exact_and_fits(moment: datetime, ns: int) -> None:
 
 def test_a_loose_step_ends_when_seen_where_nothing_dates_it() -> None:
     times = lay_out_loose(measured(SECOND), (), NOON, tools=0)
-    assert times.step == Interval(NOON - SECOND, NOON, Timing.ESTIMATED)
-    assert times.chat.timing is Timing.ESTIMATED
+    assert times.step == Interval(NOON - SECOND, NOON, ESTIMATED)
+    assert times.chat.timing == ESTIMATED
 
 
 def test_a_loose_step_is_dated_by_its_messages() -> None:
     messages = [message("user_message", 3), message("assistant_message", 9)]
     by_messages = lay_out_loose(measured(2 * SECOND), messages, NOON + 3600 * SECOND, tools=0).step
-    assert by_messages == Interval(NOON + 7 * SECOND, NOON + 9 * SECOND, Timing.RECONSTRUCTED)
+    assert by_messages == Interval(NOON + 7 * SECOND, NOON + 9 * SECOND, RECONSTRUCTED)
     no_length = lay_out_loose(None, messages[1:], NOON + 3600 * SECOND, tools=0).step
-    assert no_length == Interval(NOON + 9 * SECOND, NOON + 9 * SECOND, Timing.ESTIMATED)
+    assert no_length == Interval(NOON + 9 * SECOND, NOON + 9 * SECOND, ESTIMATED)
     request_alone = lay_out_loose(measured(2 * SECOND), messages[:1], NOON + 3600 * SECOND, tools=0).step
-    assert request_alone == Interval(NOON + 3 * SECOND, NOON + 5 * SECOND, Timing.RECONSTRUCTED)
+    assert request_alone == Interval(NOON + 3 * SECOND, NOON + 5 * SECOND, RECONSTRUCTED)
 
 
 def test_a_loose_step_with_a_given_start_needs_nothing_else() -> None:
     metrics = measured(2 * SECOND, step_start_ns=NOON)
-    assert lay_out_loose(metrics, (), 0, tools=0).step == Interval(NOON, NOON + 2 * SECOND, Timing.MEASURED)
+    assert lay_out_loose(metrics, (), 0, tools=0).step == Interval(NOON, NOON + 2 * SECOND, MEASURED)
