@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from benchmarks.compare import CONTESTANTS, Comparison, compare, instructions
+from benchmarks.compare import CONTESTANTS, FLOORS, Comparison, compare, instructions
 from benchmarks.figures import Line
 from benchmarks.parts import measure, parts
 from benchmarks.profiling import profile
@@ -16,7 +16,8 @@ from benchmarks.record import record, tables
 from benchmarks.sizes import FULL, QUICK
 from benchmarks.stage import Workload
 
-_PAIRS = (("naive", "ours"), ("official", "ours"), ("ours", "floor"), ("naive", "floor"))
+_PAIRS = (("naive", "ours"), ("official", "ours"), ("ours", "floor"), ("naive", "floor"), ("ours", "floor_httpx"))
+_ANY = tuple(dict.fromkeys(CONTESTANTS + FLOORS))
 
 
 def main() -> None:
@@ -31,13 +32,13 @@ def main() -> None:
     cpu = commands.add_parser("cpu", help="CPU per 1,000 steps of one workload, side by side")
     _workload(cpu)
     cpu.add_argument("--rounds", type=int, default=3)
-    cpu.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=CONTESTANTS)
+    cpu.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=_ANY)
     counted = commands.add_parser("instructions", help="the same in instructions, by valgrind: minutes, but steady")
     _workload(counted)
-    counted.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=CONTESTANTS)
+    counted.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=_ANY)
     profiled = commands.add_parser("profile", help="where one contestant's CPU goes, by cProfile")
     _workload(profiled)
-    profiled.add_argument("--of", default="ours", choices=CONTESTANTS)
+    profiled.add_argument("--of", default="ours", choices=_ANY)
     profiled.add_argument("--sort", default="tottime")
     profiled.add_argument("--lines", type=int, default=40)
     given = parser.parse_args()
@@ -86,7 +87,7 @@ def _print_cpu(comparison: Comparison) -> None:
     print(f"{workload.runs} runs x {workload.steps} steps, durations {'on' if workload.durations else 'off'}")
     for name in results:
         spread = sorted(round(cpu, 3) for cpu in comparison.rounds(name))
-        line = f"  {name:9} {comparison.cpu(name):.3f} CPU s/1,000 steps {spread}"
+        line = f"  {name:11} {comparison.cpu(name):.3f} CPU s/1,000 steps {spread}"
         print(f"{line}  requests {comparison.requests(name):.0f}/1,000 steps")
     for one, other in _PAIRS:
         if one in results and other in results:
@@ -95,7 +96,7 @@ def _print_cpu(comparison: Comparison) -> None:
 
 def _print_instructions(counted: Mapping[str, float]) -> None:
     for name, millions in counted.items():
-        print(f"  {name:9} {millions:.0f} million instructions/1,000 steps")
+        print(f"  {name:11} {millions:.0f} million instructions/1,000 steps")
     for one, other in _PAIRS:
         if one in counted and other in counted:
             print(f"  {one}/{other}: {counted[one] / counted[other]:.2f}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from shutil import which
 from statistics import median
 
 from benchmarks.stage import Failed, Result, Workload, staged
 
 CONTESTANTS = ("naive", "official", "ours", "floor")
+FLOORS = ("floor", "floor_httpx")
 _LITTLE = Workload("little", runs=2, steps=2)  # what it takes to do next to nothing: connections, late imports
 
 
@@ -48,9 +50,9 @@ def compare(workload: Workload, *, rounds: int, contestants: Iterable[str] = CON
         like_ours: Sequence[str] = ()
         for turn in range(rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                if name == "floor" and not like_ours:
+                if name in FLOORS and not like_ours:
                     like_ours = _as_posted(stage.play("ours", workload))
-                results[name].append(stage.play(name, workload, *(like_ours if name == "floor" else ())))
+                results[name].append(stage.play(name, workload, *(like_ours if name in FLOORS else ())))
                 if name == "ours":
                     like_ours = _as_posted(results[name][-1])
     check(results)
@@ -64,11 +66,13 @@ def compare(workload: Workload, *, rounds: int, contestants: Iterable[str] = CON
 def instructions(workload: Workload, contestants: Iterable[str]) -> Mapping[str, float]:
     """Millions of instructions per 1,000 steps, without what next to nothing takes."""
     names = tuple(contestants)
+    if not which("valgrind"):
+        raise Failed("valgrind is not installed")
     with staged(_LITTLE) as stage:
         little = {name: stage.count(name, _LITTLE) for name in names}
     with staged(workload) as stage:
         posts = _as_posted(stage.play("ours", workload))
-        whole = {name: stage.count(name, workload, *(posts if name == "floor" else ())) for name in names}
+        whole = {name: stage.count(name, workload, *(posts if name in FLOORS else ())) for name in names}
     steps = workload.total - _LITTLE.total
     return {name: (whole[name] - little[name]) / steps / 1e3 for name in names}
 
@@ -94,13 +98,13 @@ def check(results: Mapping[str, Sequence[Result]]) -> None:
     seen = {
         name: {key: count for key, count in result.received.items() if key.startswith(("spans", "attributes"))}
         for name, of_one in results.items()
-        if name != "floor"
+        if name not in FLOORS
         for result in of_one
     }
     first, *others = seen.values()
     if any(other != first for other in others):
         raise Failed(f"not the same output: {seen}")
-    if "floor" in results:
-        sent, ready = first["spans"], results["floor"][0].received["spans"]
+    for floor in results.keys() & set(FLOORS):
+        sent, ready = first["spans"], results[floor][0].received["spans"]
         if abs(ready - sent) > sent * 0.02:
-            raise Failed(f"the floor posted {ready} spans instead of {sent}")
+            raise Failed(f"{floor} posted {ready} spans instead of {sent}")

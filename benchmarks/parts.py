@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
-from benchmarks.compare import Comparison, compare
+from benchmarks.compare import FLOORS, Comparison, compare, instructions
 from benchmarks.figures import Figure, Kept, Line, Performance
 from benchmarks.running import freshness, idle, percentile
 from benchmarks.sizes import Size
@@ -37,6 +37,7 @@ def parts(size: Size) -> Sequence[Part]:
     """What there is to be measured, in the order of the table."""
     return (
         *(Part(_said(load), partial(_compared, size, load, rounds)) for load, rounds in size.workloads),
+        *(Part(f"instructions: {_said(load)}", partial(_counted, load)) for load in size.counted),
         Part("requests to Letta", _requests),
         Part("idle ticks", partial(_ticks, size)),
         *([Part("open runs", partial(_open, size.open_runs))] if size.open_runs else ()),
@@ -79,6 +80,13 @@ def _compared(size: Size, load: Workload, rounds: int) -> Iterator[Line]:
     yield Figure(f"CPU, naive / ours: {how}", told, "at least 5", naive >= _LOWEST, against_naive, told)
     told = f"{floor:.2f}"
     yield Figure(f"CPU, ours / floor: {how}", told, "at most 2.5", floor <= _HIGHEST, against_floor, told)
+
+
+def _counted(load: Workload) -> Iterator[Line]:
+    counted = instructions(load, ("ours", *FLOORS))
+    ratio, on_httpx = (counted["ours"] / counted[floor] for floor in FLOORS)
+    yield Figure(f"instructions, ours / floor: {_said(load)}", f"{ratio:.2f}", "at most 2.5", ratio <= _HIGHEST)
+    yield Figure(f"instructions, ours / floor on httpx: {_said(load)}", f"{on_httpx:.2f}")
 
 
 def _performance(comparison: Comparison, name: str) -> Performance:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -21,14 +22,17 @@ from bridge.export.http import HttpSender
 from bridge.source.client import LettaClient
 from bridge.source.letta import LettaSource
 
+if TYPE_CHECKING:
+    import httpx
+
 _CONCURRENCY = 4
 
 
-async def run(task: argparse.Namespace, payload: bytes) -> None:
-    """Fetch and parse it all, and POST as often as was asked for."""
+async def run(task: argparse.Namespace, payload: bytes, transport: httpx.AsyncBaseTransport | None) -> None:
+    """Fetch and parse it all, by the bridge's own HTTP client or another, and POST as often as was asked for."""
     clock = SystemClock()
     settings = settings_of(task.letta, task.otlp, durations=task.durations)
-    client = LettaClient(access(settings), clock)
+    client = LettaClient(access(settings), clock, transport=transport)
     source = LettaSource(client, clock)
     to = endpoint(settings, Signal.TRACES)
     assert to
@@ -74,12 +78,12 @@ def ready(spans: int, length: int) -> bytes:
     return request.SerializeToString()
 
 
-def main() -> None:
+def main(transport: httpx.AsyncBaseTransport | None = None) -> None:
     """Do it, and tell what it took."""
     task = arguments()
     payload = ready(task.post_spans, task.post_bytes)
     with measured(task):
-        asyncio.run(run(task, payload))
+        asyncio.run(run(task, payload, transport))
 
 
 if __name__ == "__main__":
