@@ -12,10 +12,10 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bridge.demo.standin import answers, filters, params
 from bridge.demo.standin.answers import Body
@@ -62,7 +62,7 @@ class StandIn:
         self.database_down = False
         self.app = Starlette(
             routes=self._routes(),
-            middleware=[Middleware(BaseHTTPMiddleware, dispatch=self._guard)],
+            middleware=[Middleware(_Guarded, self)],
             exception_handlers={
                 HTTPException: answers.problem,
                 params.Invalid: answers.invalid,
@@ -89,12 +89,6 @@ class StandIn:
             _get("/v1/agents/{agent_id}", self._agent),
             Route("/v1/agents/{agent_id}", self._delete_agent, methods=["DELETE"]),
         ]
-
-    async def _guard(self, request: Request, proceed: RequestResponseEndpoint) -> Response:
-        """The key is asked for before anything else, even before a missing slash is noticed."""
-        if self.api_key and request.url.path not in _OPEN and not _has_key(request, self.api_key):
-            return JSONResponse({"detail": "Unauthorized"}, 401)
-        return await proceed(request)
 
     @property
     def _database(self) -> Store:
@@ -199,6 +193,21 @@ class StandIn:
     def _shown_by_step(self, row: Row) -> list[Body]:
         agent = self._database.get(Table.AGENTS, row.fields["agent_id"])
         return answers.step_messages(row, agent.fields["agent_type"] if agent else None)
+
+
+class _Guarded:
+    """The key is asked for before anything else, even before a missing slash is noticed."""
+
+    def __init__(self, app: ASGIApp, letta: StandIn) -> None:
+        self._app = app
+        self._letta = letta
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = self._letta.api_key
+        if key and scope["type"] == "http" and scope["path"] not in _OPEN and not _has_key(Request(scope), key):
+            await JSONResponse({"detail": "Unauthorized"}, 401)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def _get(path: str, endpoint: Endpoint) -> Route:
