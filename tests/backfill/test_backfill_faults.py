@@ -31,7 +31,7 @@ async def test_a_kill_at_any_batch_loses_nothing_and_counts_once(past: Past, *, 
         past.play(name, at=START + number * 3600)
     for _ in range(60):
         past.play("text", at=START + 100 * 3600)
-    past.slow_down(0.1)
+    past.slow_down(0.2)
     kills = 0
 
     def die(payload: bytes) -> Answer:
