@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="some minutes; what is done where nothing is said")
-    size.add_argument("--full", action="store_true", help="everything, for forty minutes")
+    size.add_argument("--full", action="store_true", help="everything, for fifty minutes")
     parser.add_argument("--record", action="store_true", help="write the tables and a row of history to docs")
     parser.add_argument("--part", metavar="WORD", help="the parts alone whose name has this word")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""How much is measured: in a few minutes, or in forty minutes."""
+"""How much is measured: in a few minutes, or in fifty."""
 
 from __future__ import annotations
 

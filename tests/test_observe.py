@@ -56,6 +56,14 @@ def test_requests_count_by_endpoint_and_answer(own: SelfMetrics) -> None:
     }
 
 
+def test_what_is_past_the_most_series_is_counted_together(own: SelfMetrics) -> None:
+    for number in range(2003):
+        own.request(f"/v1/{number}", "200")
+    counts = values(own, "letta_bridge.requests")
+    assert len(counts) == 2001
+    assert sum(counts.values()) == 2003
+
+
 def test_spans_count_by_outcome(own: SelfMetrics) -> None:
     own.spans("accepted", 40)
     own.spans("accepted", 2)

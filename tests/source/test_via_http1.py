@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
+from http1 import talking
 
 from bridge.clock import SystemClock
 from bridge.errors import AnswerTooLong, LettaUnavailable, SettingsError
@@ -27,54 +28,46 @@ TARGET = "/v1/runs/run-1/steps?order=asc&limit=1000&after=step-1"
 BODY = b'[{"id": "step-1"}]'
 
 
-class Server:
+class Answering(talking.Server):
     """Says the same to everyone.
 
     Attributes:
         answer: byte for byte.
         closes: whether the connection ends after it.
         heads: the requests.
-        connections: how many were made.
     """
 
     def __init__(self, answer: bytes, *, closes: bool) -> None:
+        super().__init__(self._answered)
         self.answer = answer
         self.closes = closes
         self.heads: list[bytes] = []
-        self.connections = 0
         self.url = ""
         self.asked = asyncio.Event()
-        self.talks: set[asyncio.Task[None]] = set()
 
-    def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.talks.add(asyncio.create_task(self._talk(reader, writer)))
-
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-            while True:
-                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-                self.asked.set()
-                writer.write(self.answer)
-                await writer.drain()
-                if self.closes:
-                    break
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+    async def _answered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            self.asked.set()
+            writer.write(self.answer)
+            await writer.drain()
+            if self.closes:
+                break
 
 
 @contextlib.asynccontextmanager
-async def serving(answer: bytes, *, closes: bool = False, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server(answer, closes=closes)
-    async with await asyncio.start_server(server.talk, "127.0.0.1", 0, ssl=tls) as listening:
+async def serving(
+    answer: bytes, *, closes: bool = False, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Answering]:
+    server = Answering(answer, closes=closes)
+    async with await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls) as listening:
         port = listening.sockets[0].getsockname()[1]
         server.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
         yield server
         await asyncio.gather(*server.talks)
 
 
-def fast(server: Server, *, idle: float = 4.0) -> ViaHttp1:
+def fast(server: Answering, *, idle: float = 4.0) -> ViaHttp1:
     return ViaHttp1(server.url, HEADERS, trust=None, idle=idle)
 
 
